@@ -1,0 +1,132 @@
+#include <cuda_runtime.h>
+
+#include "arithmetic.h"
+#include "observe/kernels.h"
+
+// Four launches on the session's stream. The outputs serve as accumulators: minimum and maximum hold
+// order-preserving integers until `finish` decodes them; the sums add integers in double, hence exactly
+// and independent of the order in which the atomics arrive. A non-finite value makes the sums NaN.
+
+namespace onnxq {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr unsigned kWarp = 0xffffffffu;
+constexpr int64_t kValuesPerThread = 16;
+constexpr int64_t kMaxShares = 256;  // blocks that share one channel
+
+// Unsigned order = float order, for all but NaN.
+__device__ __forceinline__ uint32_t encode(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+__device__ __forceinline__ float decode(uint32_t code) {
+  return __uint_as_float(code & 0x80000000u ? code & 0x7fffffffu : ~code);
+}
+
+__device__ __forceinline__ uint32_t* codes(float* extremes) { return reinterpret_cast<uint32_t*>(extremes); }
+
+__global__ void __launch_bounds__(kThreads) start(ObserveShape shape, ObserveOutputs out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < shape.channels * kBins) out.histogram[i] = 0;
+  if (i < shape.channels) {
+    codes(out.minimum)[i] = encode(INFINITY);
+    codes(out.maximum)[i] = encode(-INFINITY);
+    out.sum[i] = 0;
+    out.sum_squares[i] = 0;
+  }
+}
+
+// Calls visit(value) for this thread's share of channel blockIdx.x; the blocks of blockIdx.y share the channel.
+template <typename Visit>
+__device__ __forceinline__ void for_each_value(const float* x, const ObserveShape& shape, Visit visit) {
+  const int64_t count = shape.batch * shape.inner;
+  const int64_t stride = static_cast<int64_t>(gridDim.y) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; i < count; i += stride) {
+    const int64_t n = i / shape.inner;
+    visit(x[(n * shape.channels + blockIdx.x) * shape.inner + (i - n * shape.inner)]);
+  }
+}
+
+__device__ __forceinline__ bool is_finite(float value) { return is_finite_bits(__float_as_uint(value)); }
+
+__global__ void __launch_bounds__(kThreads) extremes(const float* __restrict__ x, ObserveShape shape, ObserveOutputs out) {
+  uint32_t low = encode(INFINITY), high = encode(-INFINITY);
+  bool bad = false;
+  for_each_value(x, shape, [&](float value) {
+    const bool finite = is_finite(value);
+    bad |= !finite;
+    const uint32_t code = encode(finite ? value : 0.0f);
+    low = min(low, code);
+    high = max(high, code);
+  });
+  for (int offset = 16; offset > 0; offset /= 2) {
+    low = min(low, __shfl_xor_sync(kWarp, low, offset));
+    high = max(high, __shfl_xor_sync(kWarp, high, offset));
+  }
+  if (threadIdx.x % 32 == 0) {
+    atomicMin(codes(out.minimum) + blockIdx.x, low);
+    atomicMax(codes(out.maximum) + blockIdx.x, high);
+  }
+  if (bad) out.sum[blockIdx.x] = out.sum_squares[blockIdx.x] = nan("");
+}
+
+__global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, ObserveShape shape, ObserveOutputs out) {
+  __shared__ int32_t table[kBins];
+  for (int b = threadIdx.x; b < kBins; b += kThreads) table[b] = 0;
+  __syncthreads();
+  const float lowest = decode(codes(out.minimum)[blockIdx.x]), highest = decode(codes(out.maximum)[blockIdx.x]);
+  const float anchor = anchor_of(fmaxf(fabsf(lowest), fabsf(highest)));
+  const float inverse = 1.0f / anchor;  // exact: the anchor is a power of two
+  double sum = 0, sum_squares = 0;
+  for_each_value(x, shape, [&](float value) {
+    const float scaled = (is_finite(value) ? value : 0.0f) * inverse;
+    const double wide = scaled;
+    sum += fixed_point(wide);
+    sum_squares += fixed_point(wide * wide);
+    atomicAdd(table + bin_of(scaled), 1);
+  });
+  for (int offset = 16; offset > 0; offset /= 2) {
+    sum += __shfl_xor_sync(kWarp, sum, offset);
+    sum_squares += __shfl_xor_sync(kWarp, sum_squares, offset);
+  }
+  const double unit = anchor;
+  if (threadIdx.x % 32 == 0) {
+    atomicAdd(out.sum + blockIdx.x, sum * unit / kFixedPoint);
+    atomicAdd(out.sum_squares + blockIdx.x, sum_squares * (unit * unit) / kFixedPoint);
+  }
+  __syncthreads();
+  for (int b = threadIdx.x; b < kBins; b += kThreads)
+    if (table[b] != 0) atomicAdd(out.histogram + static_cast<int64_t>(blockIdx.x) * kBins + b, table[b]);
+}
+
+__global__ void __launch_bounds__(kThreads) finish(ObserveShape shape, ObserveOutputs out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= shape.channels) return;
+  const bool bad = isnan(out.sum[i]);
+  out.minimum[i] = bad ? nanf("") : decode(codes(out.minimum)[i]);
+  out.maximum[i] = bad ? nanf("") : decode(codes(out.maximum)[i]);
+}
+
+unsigned blocks_for(int64_t items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }
+
+}  // namespace
+
+int observe_cuda(const float* x, ObserveShape shape, ObserveOutputs out, void* cuda_stream) {
+  if (shape.channels == 0) return cudaSuccess;
+  const auto stream = static_cast<cudaStream_t>(cuda_stream);
+  start<<<blocks_for(shape.channels * kBins), kThreads, 0, stream>>>(shape, out);
+  const int64_t values = shape.batch * shape.inner;
+  if (values > 0) {
+    int64_t shares = (values + kThreads * kValuesPerThread - 1) / (kThreads * kValuesPerThread);
+    shares = shares < kMaxShares ? shares : kMaxShares;
+    const dim3 grid(static_cast<unsigned>(shape.channels), static_cast<unsigned>(shares));
+    extremes<<<grid, kThreads, 0, stream>>>(x, shape, out);
+    count<<<grid, kThreads, 0, stream>>>(x, shape, out);
+  }
+  finish<<<blocks_for(shape.channels), kThreads, 0, stream>>>(shape, out);
+  return cudaGetLastError();
+}
+
+}  // namespace onnxq

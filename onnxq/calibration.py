@@ -1,0 +1,96 @@
+"""One streaming pass over calibration images: statistics are reduced inside the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnxq.errors import OnnxqError
+from onnxq.files import fingerprint, load_model
+from onnxq.graph import to_graph, to_model
+from onnxq.network import Layer, layers_of
+from onnxq.operators import observe
+from onnxq.operators.observe import Observation
+from onnxq.passes.insert_observers import insert_observers, observer_outputs
+from onnxq.passes.normalize import normalize
+from onnxq.runtime import make_session
+from onnxq.statistics import Statistics, TensorStatistics
+
+
+def observed_tensors(layers: Iterable[Layer]) -> list[str]:
+    """The inputs of the layers, and what lies before the ReLU or Clip that made them; each once, in order."""
+    names: dict[str, None] = {}
+    for layer in layers:
+        if layer.activation.before is not None:
+            names[layer.activation.before] = None
+        names[layer.activation.name] = None
+    return list(names)
+
+
+def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
+    """The model with observers, and the names of the observed tensors.
+
+    Raises:
+        OnnxqError: it has no Conv or Gemm layer with constant weights.
+    """
+    graph = to_graph(model)
+    normalize(graph)
+    names = observed_tensors(layers_of(graph))
+    if not names:
+        raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
+    # Of the model's own outputs nothing is needed; dropping them spares the last layers.
+    graph.outputs.clear()
+    insert_observers(graph, names)
+    return to_model(graph, model, [observe.function(graph.opset)]), names
+
+
+def calibrate(
+    model: onnx.ModelProto | str | Path,
+    batches: Iterable[NDArray[np.float32]],
+    *,
+    provider: str = "auto",
+    native: bool | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Statistics:
+    """Observe a model's activations.
+
+    Memory does not grow with the number of images.
+
+    Args:
+        model: a float model, or its path.
+        batches: preprocessed images, float32 [N, C, H, W]; see ``onnxq.datasets.batches``.
+        provider: 'auto', 'cpu' or 'cuda'.
+        native: see ``onnxq.session_options``.
+        progress: called after each batch with the number of its images.
+
+    Raises:
+        OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
+    """
+    source = load_model(model) if isinstance(model, (str, Path)) else model
+    observed, names = observation_model(source)
+    session = make_session(observed, provider, native=native)
+    input_name = session.get_inputs()[0].name
+    outputs = [output for name in names for output in observer_outputs(name)]
+    width = len(observe.OUTPUTS)
+    images = 0
+    tensors: dict[str, TensorStatistics] = {}
+    for batch in batches:
+        try:
+            values = session.run(outputs, {input_name: batch})
+        except Exception as error:
+            raise OnnxqError(f"the model cannot run on images of shape {batch.shape[1:]}: {str(error).splitlines()[0]}") from error
+        for position, name in enumerate(names):
+            seen = TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
+            if np.isnan(seen.minimum).any():
+                raise OnnxqError(f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}")
+            tensors[name] = tensors[name].merge(seen) if name in tensors else seen
+        images += len(batch)
+        if progress:
+            progress(len(batch))
+    if images == 0:
+        raise OnnxqError("no calibration images")
+    return Statistics(fingerprint(source), images, tensors)

@@ -1,0 +1,1 @@
+"""Range choice, in pure numpy: from statistics to [lower, upper]."""

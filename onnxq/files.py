@@ -1,0 +1,95 @@
+"""Reading and writing model files: plain errors, nothing half-written, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from onnxq.errors import OnnxqError
+
+MAX_PROTOBUF = 2**31 - 1  # bytes; a larger model needs external data
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it into place on success, remove it on any failure.
+
+    Raises:
+        OnnxqError: the folder does not exist or cannot be written.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise OnnxqError(f"cannot write {target}: {error.strerror}; choose another folder with -o") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+        temporary.replace(target)
+    except OSError as error:
+        raise OnnxqError(f"cannot write {target}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        OnnxqError: it is missing, unreadable, truncated or not an ONNX model.
+    """
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError as error:
+        missing = getattr(error, "filename", None) or path
+        raise OnnxqError(f"{path}: no such file" if str(missing) == str(path) else f"{path}: {error}") from error
+    except OSError as error:
+        raise OnnxqError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise OnnxqError(f"{path}: not an ONNX model, or a truncated one; export or copy it again") from error
+    if not model.graph.node:
+        raise OnnxqError(f"{path}: not an ONNX model, or an empty one")
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise OnnxqError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def save_model(model: onnx.ModelProto, path: str | Path) -> None:
+    """Write an ONNX file whole or not at all.
+
+    Raises:
+        OnnxqError: the target cannot be written, or the model is over 2 GB.
+    """
+    if model.ByteSize() > MAX_PROTOBUF:
+        raise OnnxqError(f"cannot write {path}: the model is over 2 GB")
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def fingerprint(model: onnx.ModelProto) -> str:
+    """SHA-256 of the graph and its weights: 64 hexadecimal digits. Metadata does not count."""
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """The model's metadata_props."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
+    """Add or replace entries of metadata_props."""
+    merged = {**metadata(model), **values}
+    onnx.helper.set_model_props(model, merged)

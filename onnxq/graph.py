@@ -1,0 +1,54 @@
+"""Between ModelProto and onnx-graphsurgeon's graph, without losing what graphsurgeon does not carry."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.version_converter
+import onnx_graphsurgeon as gs
+from onnx import FunctionProto
+
+from onnxq.errors import OnnxqError
+from onnxq.files import metadata, set_metadata
+from onnxq.operators import DOMAIN, VERSION
+
+OPSET = 21  # the newest whose operators the CUDA provider covers (no MaxPool from 22 on)
+IR_VERSION = 10
+NEWER_IR_VERSION = 13  # of models above opset 21; the newest that ONNX Runtime takes
+
+
+def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
+    """Import a model at this opset or a newer one; older ones are converted first.
+
+    Raises:
+        OnnxqError: an operator has no conversion, or the model is already quantized by onnxq.
+    """
+    domains = {entry.domain: entry.version for entry in model.opset_import}
+    if DOMAIN in domains:
+        raise OnnxqError("this model already has onnxq operators in it; start from the float model")
+    version = domains.get("", domains.get("ai.onnx", 1))
+    if version < opset:
+        try:
+            model = onnx.version_converter.convert_version(model, opset)
+        except (RuntimeError, onnx.version_converter.ConvertError) as error:
+            first_line = str(error).splitlines()[0]
+            raise OnnxqError(f"cannot convert the model from opset {version} to {opset}: {first_line}") from error
+    return gs.import_onnx(model)
+
+
+def to_model(graph: gs.Graph, source: onnx.ModelProto, functions: list[FunctionProto]) -> onnx.ModelProto:
+    """Export a graph with the functions its onnxq nodes need and the metadata of its source."""
+    graph.cleanup().toposort()
+    model = gs.export_onnx(graph, do_type_check=False)
+    model.ir_version = NEWER_IR_VERSION if graph.opset > OPSET else IR_VERSION
+    domains = {node.domain for node in graph.nodes} - {None, "", "ai.onnx"}
+    keep = [entry for entry in source.opset_import if entry.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", graph.opset))
+    model.opset_import.extend(keep)
+    if functions:
+        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
+        used = {node.op for node in graph.nodes if node.domain == DOMAIN}
+        model.functions.extend(function for function in functions if function.name in used)
+    model.producer_name, model.producer_version = source.producer_name, source.producer_version
+    set_metadata(model, metadata(source))
+    return model

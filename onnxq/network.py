@@ -1,0 +1,118 @@
+"""What the deciding stage needs to know of a network: its Conv and Gemm layers, without any ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+# Operators whose output is non-negative where their inputs are.
+_KEEP_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Flatten", "Reshape", "Concat", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose", "ReduceMean", "Add")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A tensor that feeds Conv or Gemm layers.
+
+    Attributes:
+        name: the tensor.
+        before: the tensor before the ReLU or Clip that made it, if that is what made it.
+        non_negative: it cannot be negative, whatever the input.
+    """
+
+    name: str
+    before: str | None
+    non_negative: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A Conv or Gemm with constant weights.
+
+    Attributes:
+        name: the node. op: 'Conv' or 'Gemm'.
+        activation: its input.
+        weight_name: the initializer.
+        weight: float32, output channels first.
+        edge: it is the first or the last layer of the network.
+    """
+
+    name: str
+    op: str
+    activation: Activation
+    weight_name: str
+    weight: NDArray[np.float32]
+    edge: bool
+
+
+def layers_of(graph: gs.Graph) -> list[Layer]:
+    """The Conv and Gemm layers of a normalized graph, in execution order.
+
+    A layer whose weight is computed by the graph is not one of them. The first layers are those that no other layer
+    precedes, the last those that no other follows.
+    """
+    nodes = [
+        node
+        for node in graph.nodes
+        if node.op in ("Conv", "Gemm") and isinstance(node.inputs[1], gs.Constant) and node.inputs[1].dtype == np.float32
+    ]
+    identities = {id(node) for node in nodes}
+    after_layer: set[int] = set()  # tensors that depend on a layer
+    followed: set[int] = set()  # layers that another layer depends on
+    sources: dict[int, frozenset[int]] = {}  # tensor -> the nearest layers that it depends on
+    for node in graph.nodes:
+        nearest = frozenset().union(*(sources.get(id(tensor), frozenset()) for tensor in node.inputs))
+        if id(node) in identities:
+            followed |= nearest
+            after_layer |= {id(node)} if nearest else set()
+            nearest = frozenset([id(node)])
+        for output in node.outputs:
+            sources[id(output)] = nearest
+    return [
+        Layer(
+            name=node.name,
+            op=node.op,
+            activation=_activation(node.inputs[0]),
+            weight_name=node.inputs[1].name,
+            weight=node.inputs[1].values,
+            edge=id(node) not in after_layer or id(node) not in followed,
+        )
+        for node in nodes
+    ]
+
+
+def _activation(tensor: gs.Tensor) -> Activation:
+    producer = tensor.inputs[0] if tensor.inputs else None
+    one_sided = producer is not None and _is_one_sided(producer)
+    before = producer.inputs[0].name if producer is not None and one_sided else None
+    return Activation(tensor.name, before, _is_non_negative(tensor))
+
+
+def _is_one_sided(node: gs.Node) -> bool:
+    if node.op == "Relu":
+        return True
+    if node.op != "Clip" or len(node.inputs) < 2 or not isinstance(node.inputs[1], gs.Constant):
+        return False
+    return bool(node.inputs[1].values >= 0)
+
+
+def _is_non_negative(tensor: gs.Tensor) -> bool:
+    pending = [tensor]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if not current.inputs:
+            return False
+        node = current.inputs[0]
+        if _is_one_sided(node) or node.op == "Sigmoid":
+            continue
+        if node.op not in _KEEP_SIGN:
+            return False
+        data = node.inputs if node.op in ("Concat", "Add") else node.inputs[:1]
+        pending.extend(data)
+    return True

@@ -1,0 +1,115 @@
+"""Carry out a plan in standard QuantizeLinear / DequantizeLinear.
+
+Activations become UINT8: narrower types do not survive ONNX Runtime's optimizer (it moves them through MaxPool,
+which does not take them). Widths below 8 bits are made by a clamp before the quantizer. Weights become INT2, INT4 or
+INT8, the narrowest type that holds their bits. Every zero point must lie within the grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx_graphsurgeon.ir.tensor import LazyValues
+
+from onnxq.grids.packing import pack
+from onnxq.grids.uniform import UniformGrid, broadcastable, quantize
+from onnxq.passes.quantize_activations import CHANNEL_AXIS
+from onnxq.plan import Plan
+
+INT2_OPSET = 25  # the first with INT2
+WEIGHT_TYPES = {2: onnx.TensorProto.INT2, 4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8}  # by width
+
+
+def container_width(bits: int) -> int:
+    """Width of the narrowest integer type that holds ``bits``."""
+    return next(width for width in WEIGHT_TYPES if width >= bits)
+
+
+def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
+    """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
+    tensors = graph.tensors()
+    layers = set(plan.layers)
+    for name, grid in plan.activations.items():
+        tensor = tensors[name]
+        consumers = [node for node in tensor.outputs if node.name in layers and node.inputs[0] is tensor]
+        rank = len(tensor.shape) if tensor.shape is not None else (4 if consumers[0].op == "Conv" else 2)
+        dequantized = _activation(graph, tensor, grid, rank)
+        for consumer in consumers:
+            consumer.inputs[0] = dequantized
+    for name, grid in plan.weights.items():
+        weight = tensors[name]
+        dequantized = _weight(graph, name, weight.values, grid)
+        for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
+            consumer.inputs[1] = dequantized
+    return _notes(plan)
+
+
+def _parameter(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    return values.reshape(()) if values.size == 1 else values
+
+
+def _activation(graph: gs.Graph, tensor: gs.Tensor, grid: UniformGrid, rank: int) -> gs.Variable:
+    name = tensor.name
+    current = tensor
+    if grid.bits.min() < 8:
+        for op, bound in (("Max", grid.lower), ("Min", grid.upper)):
+            limit = gs.Constant(f"{name}/{op}_limit", broadcastable(bound.astype(np.float32), rank, CHANNEL_AXIS))
+            clamped = gs.Variable(f"{name}/{op}", tensor.dtype, tensor.shape)
+            graph.nodes.append(gs.Node(op, f"{name}/{op}", {}, [current, limit], [clamped]))
+            current = clamped
+    scale = gs.Constant(f"{name}/scale", _parameter(grid.scale))
+    zero_point = gs.Constant(f"{name}/zero_point", _parameter(grid.zero_point.astype(np.uint8)))
+    codes = gs.Variable(f"{name}/codes", np.uint8, tensor.shape)
+    dequantized = gs.Variable(f"{name}/quantized", tensor.dtype, tensor.shape)
+    axis = {"axis": CHANNEL_AXIS} if grid.scale.size > 1 else {}
+    graph.nodes.append(gs.Node("QuantizeLinear", f"{name}/QuantizeLinear", axis, [current, scale, zero_point], [codes]))
+    graph.nodes.append(
+        gs.Node("DequantizeLinear", f"{name}/DequantizeLinear", dict(axis), [codes, scale, zero_point], [dequantized])
+    )
+    return dequantized
+
+
+def _weight(graph: gs.Graph, name: str, values: NDArray[np.float32], grid: UniformGrid) -> gs.Variable:
+    width = container_width(int(grid.bits.max()))
+    half = 2.0 ** (grid.bits - 1)  # codes 0 .. 2^bits - 1 become signed
+    codes = quantize(values, grid, axis=0) - broadcastable(half, values.ndim, 0)
+    zero_point = grid.zero_point - half
+    scale = gs.Constant(f"{name}/scale", _parameter(grid.scale))
+    dequantized = gs.Variable(f"{name}/dequantized", np.float32, values.shape)
+    inputs = [
+        _integers(f"{name}/codes", codes, width),
+        scale,
+        _integers(f"{name}/zero_point", _parameter(zero_point), width),
+    ]
+    axis = {"axis": 0} if grid.scale.size > 1 else {}
+    graph.nodes.append(gs.Node("DequantizeLinear", f"{name}/DequantizeLinear", axis, inputs, [dequantized]))
+    return dequantized
+
+
+def _integers(name: str, values: NDArray[np.floating], width: int) -> gs.Constant:
+    """A constant of signed integers of ``width`` bits, two's complement."""
+    unsigned = (values.astype(np.int64) & (2**width - 1)).astype(np.uint8)
+    raw = pack(unsigned.reshape(1, -1), np.array([width], np.int32)).tobytes()
+    tensor = onnx.helper.make_tensor(name, WEIGHT_TYPES[width], values.shape, raw, raw=True)
+    return gs.Constant(name, LazyValues(tensor))
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    recipe = plan.recipe
+    notes = []
+    if any(grid.bits.min() < 8 for grid in plan.activations.values()):
+        notes.append(
+            f"{recipe.act_bits}-bit activations are stored as UINT8 with the range clamped: "
+            "ONNX Runtime takes no narrower type through every operator"
+        )
+    for bits in sorted({int(grid.bits.max()) for grid in plan.weights.values()}):
+        if (width := container_width(bits)) != bits:
+            notes.append(f"{bits}-bit weights are stored as INT{width} with the range clamped")
+    if any(grid.bits.max() <= 2 for grid in plan.weights.values()):
+        notes.append(f"INT2 weights need opset {INT2_OPSET}: the CUDA provider has no kernels for it, and older runtimes fail")
+    if any(grid.scale.size > 1 for grid in plan.activations.values()):
+        notes.append("per-channel activations are valid ONNX, but integer kernels need --act-granularity per-tensor")
+    notes.append("ranges were widened to contain zero, as integer zero points require")
+    return tuple(notes)
