@@ -46,7 +46,9 @@ def export_model(
         near = [name for name in model_names() if arch[:4] in name]
         raise OnnxqError(f"torchvision has no model {arch!r}" + (f"; did you mean {', '.join(near[:6])}?" if near else ""))
     model, implied = _build(arch, weights, classes)
-    chosen = preprocessing or (implied if size is None else _for_size(implied, size))
+    chosen = preprocessing or implied
+    if size is not None:
+        chosen = for_size(chosen, size)
     model.eval()
     example = torch.zeros(2, *chosen.input_size)
     try:
@@ -147,7 +149,7 @@ def _load_state(path: Path) -> dict[str, Any]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
-def _for_size(implied: Preprocessing, size: int) -> Preprocessing:
+def for_size(implied: Preprocessing, size: int) -> Preprocessing:
     """Small inputs are taken as they are; larger ones keep the ratio of resize to crop."""
     if size < 128:
         return replace(implied, input_size=(3, size, size), resize=None, crop=None)

@@ -111,24 +111,30 @@ def _lookup(statistics: Statistics, name: str) -> TensorStatistics:
 def _interval(
     activation: Activation, own: TensorStatistics, before: TensorStatistics | None, bits: int, recipe: Recipe
 ) -> tuple[FloatArray, FloatArray]:
+    """[lower, upper] of each channel, float64, never beyond the values seen."""
     half = activation.non_negative
-    minimum, maximum = own.minimum.astype(np.float64), own.maximum.astype(np.float64)
+    minimum = np.zeros(len(own.minimum)) if half else own.minimum.astype(np.float64)
+    maximum = own.maximum.astype(np.float64)
     if recipe.scheme == "minmax":
-        return (np.zeros_like(minimum) if half else minimum), maximum
+        return minimum, maximum
     if recipe.scheme == "percentile":
-        lower, upper = percentile_interval(
-            own.histogram, own.anchor.astype(np.float64), minimum, maximum, recipe.percentile
-        )
-        return (np.zeros_like(lower) if half else lower), upper
+        return percentile_interval(own.histogram, own.anchor.astype(np.float64), minimum, maximum, recipe.percentile)
 
-    # Clipping by a multiple of the spread, taken before the ReLU where there is one (Banner et al. 2019, section 3).
-    # Behind a ReLU all bins lie on one side: the optimum is that of one more bit.
-    spread_of = before if before is not None else own
+    # Clipping at a multiple of the spread (Banner et al. 2019, section 3), that of the tensor before the ReLU where
+    # there is one. With all bins on one side the optimum is that of one more bit.
     effective_bits = bits + 1 if half else bits
+    source = before if before is not None else own
+    mean, b, std = source.mean, source.b, source.std
+    if half and before is None:
+        # Non-negative without a tensor before the ReLU to look at (behind pooling or Concat): the positive half of a
+        # density centred at zero is what there is, and E[x | x > 0] is b for Laplace, sigma * sqrt(2 / pi) for Gauss.
+        mean, b = np.zeros(len(own.minimum)), own.mean_of_positive
+        std = b * np.sqrt(np.pi / 2)
     if recipe.scheme == "aciq-laplace":
-        alpha = laplace_multiplier(effective_bits) * spread_of.b
+        alpha = laplace_multiplier(effective_bits) * b
     elif recipe.scheme == "aciq-gauss":
-        alpha = gauss_multiplier(effective_bits) * spread_of.std
+        alpha = gauss_multiplier(effective_bits) * std
     else:
-        alpha = recipe.std_multiplier * spread_of.std
-    return clip_interval(alpha, spread_of.mean, spread_of.minimum.astype(np.float64), half)
+        alpha = recipe.std_multiplier * std
+    lower, upper = clip_interval(alpha, mean, source.minimum.astype(np.float64), half)
+    return np.clip(lower, minimum, maximum), np.clip(upper, minimum, maximum)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.files import replacing
-from onnxq.histogram import BINS, anchor_of, mean_absolute_deviation, rescale
+from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_deviation, rescale
 from onnxq.operators.observe import Observation
 
 FORMAT = 1  # of the file
@@ -67,6 +67,15 @@ class TensorStatistics:
     def b(self) -> FloatArray:
         """E|x - mean|, from the histogram; float64 [C]."""
         return mean_absolute_deviation(self.histogram, self.anchor.astype(np.float64), self.mean)
+
+    @property
+    def mean_of_positive(self) -> FloatArray:
+        """E[x | x > 0], from the histogram; float64 [C]; 0 where there is none. The bin at zero does not count."""
+        edges = bin_edges()[HALF + 1 :]
+        counts = self.histogram[:, HALF + 1 :]
+        total = counts @ ((edges[:-1] + edges[1:]) / 2) * self.anchor
+        mean: FloatArray = total / np.maximum(counts.sum(axis=1), 1)
+        return mean
 
     def whole(self) -> TensorStatistics:
         """All channels taken together, as statistics of one channel."""

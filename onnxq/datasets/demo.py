@@ -128,18 +128,18 @@ def render(split: str, index: int) -> NDArray[np.uint8]:
         u, v = _pose(rng, radius, 1.0)
         image = blend(image, _coverage(shapes[rng.integers(len(shapes))](u, v), radius * 32), colours[2 + clutter])
 
-    radius = 0.42 + 0.28 * rng.random()
+    radius = 0.48 + 0.24 * rng.random()
     u, v = _pose(rng, radius, 0.3)
     first, second = colours[5], colours[6]
-    if np.abs(first - second).sum() < 0.9:  # the two colours of a texture must be tellable apart
+    if np.abs(first - second).sum() < 1.0:  # the two colours of a texture must be tellable apart
         second = (first + 0.5) % 1
     surface = blend(np.broadcast_to(first, image.shape), texture(u, v), second)
     image = blend(image, _coverage(shape(u, v), radius * 32), surface)
 
     u, v = _pose(rng, 1.0, 0.7)
-    width = 0.02 + 0.12 * rng.random()
+    width = 0.02 + 0.08 * rng.random()
     image = blend(image, _coverage(np.abs(u) - width, 32.0), colours[7])  # a bar in front of it
 
-    gain, noise = 0.7 + 0.5 * rng.random(), 0.02 + 0.10 * rng.random()
+    gain, noise = 0.7 + 0.5 * rng.random(), 0.02 + 0.06 * rng.random()
     image = image * np.float32(gain) + np.float32(noise) * rng.standard_normal(image.shape, dtype=np.float32)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,31 @@
+"""onnxq calibrate"""
+
+from __future__ import annotations
+
+import click
+
+import onnxq
+from onnxq_cli.common import data_options, describe_data, make_loader, progress, provider_option, report_skipped
+
+
+@click.command("calibrate")
+@click.argument("model")
+@data_options
+@click.option("-n", "--images", type=click.IntRange(1), default=512, show_default=True, help="How many, spread over the data.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The statistics file (.npz) to write.")
+@provider_option
+def command(
+    model: str, data: str, classes: str | None, preset: str | None, batch_size: int, skip_bad_images: bool,
+    images: int, output: str, provider: str,
+) -> None:
+    """Observe the activations of MODEL on calibration images.
+
+    \b
+    onnxq calibrate resnet50.onnx --data imagenet/train -n 512 -o resnet50.stats.npz
+    """
+    loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
+    with progress("calibrating", len(loader)) as update:
+        statistics = onnxq.calibrate(model, (batch.images for batch in loader), provider=provider, progress=update)
+    statistics.save(output)
+    report_skipped(loader)
+    click.echo(f"{output}: {len(statistics.tensors)} tensors, {describe_data(loader.dataset, statistics.images)}")

@@ -1,0 +1,112 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxq.datasets import Dataset, Purpose, open_dataset
+from onnxq.files import load_model, metadata, replacing
+from onnxq.loader import Loader, choose
+from onnxq.preprocessing import Preprocessing
+
+PRESETS = {
+    "imagenet": Preprocessing(),
+    "imagenet-299": Preprocessing(input_size=(3, 299, 299), resize=342, crop=299),
+    "cifar": Preprocessing(
+        input_size=(3, 32, 32), resize=None, crop=None, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
+    ),
+    "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),
+}
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several click decorators as one."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+data_options = options(
+    click.option("--data", required=True, metavar="SOURCE",
+                 help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo."),
+    click.option("--classes", metavar="FILE", help="Class names in index order, where the folders are not all of them."),
+    click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."),
+    click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
+    click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
+)
+provider_option = click.option(
+    "--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    help="Where to run; auto takes CUDA if it works."
+)
+json_option = click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON too.")
+
+
+def make_loader(
+    model: str, data: str, purpose: Purpose, count: int | None, classes: str | None, preset: str | None,
+    batch_size: int, skip_bad_images: bool,
+) -> Loader:
+    """The images that the options ask for, preprocessed as the model wants them."""
+    preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
+    if preprocessing is None:
+        raise click.UsageError(f"{model} does not say how to preprocess images; give --preset")
+    dataset = open_dataset(data, purpose, classes)
+    return Loader(dataset, preprocessing, choose(len(dataset), count), batch_size, skip_bad_images)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr (nothing where stderr is not a terminal)."""
+    with click.progressbar(length=total, label=label, file=click.get_text_stream("stderr"), width=30) as bar:
+        yield bar.update
+
+
+def report_skipped(loader: Loader) -> None:
+    """Name and count the images that were left out."""
+    for message in loader.skipped[:5]:
+        click.echo(f"warning: {message}", err=True)
+    if loader.skipped:
+        click.echo(f"warning: {len(loader.skipped)} images left out", err=True)
+
+
+def write_json(path: str | None, content: object) -> None:
+    """Write the ``--json`` file, if one was asked for."""
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Plain columns; the first is left-aligned, the others right-aligned."""
+    widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in (headers, *rows)
+    ]
+    return "\n".join(line.rstrip() for line in (lines[0], "-" * len(lines[0]), *lines[1:]))
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def show_path(path: Path) -> str:
+    """A path as short as it is clear."""
+    return str(path) if len(str(path)) <= 48 else f"...{str(path)[-45:]}"
+
+
+def describe_data(dataset: Dataset, count: int) -> str:
+    """One line about the images in use."""
+    return f"{count} of {len(dataset)} images from {dataset.name}"

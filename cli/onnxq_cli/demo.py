@@ -1,0 +1,70 @@
+"""onnxq demo"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+import onnxq
+from onnxq.bundled import DEMO_MODELS, bundled_model
+from onnxq.files import save_model
+from onnxq.recipe import Recipe
+from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
+from onnxq_cli.eval import results_table
+
+RECIPES = {
+    "w8a8": Recipe(act_bits=8, weight_bits=8),
+    "w4a4-naive": Recipe(scheme="minmax", act_granularity="per-tensor"),
+    "w4a4-minmax": Recipe(scheme="minmax"),
+    "w4a4-aciq": Recipe(scheme="aciq-laplace"),
+}
+LEGEND = """\
+w8a8         8 bits, activations clipped by ACIQ, a range a channel
+w4a4-naive   4 bits, the full range of each tensor
+w4a4-minmax  4 bits, the full range of each channel
+w4a4-aciq    4 bits, activations clipped by ACIQ, a range a channel"""
+
+
+@click.command("demo")
+@click.option("-o", "--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep the files here.")
+@click.option("-n", "--images", type=click.IntRange(1), default=1000, show_default=True, help="Test images.")
+@provider_option
+@json_option
+def command(output_dir: Path | None, images: int, provider: str, json_path: str | None) -> None:
+    """Calibrate, quantize and evaluate the bundled models on the procedural data set.
+
+    \b
+    onnxq demo -o demo
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = output_dir or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        report = []
+        for name in DEMO_MODELS:
+            source = folder / f"{name.removeprefix('demo_')}.onnx"
+            shutil.copyfile(bundled_model(name), source)
+            files = [source, *_quantize(source, provider)]
+            loader = make_loader(str(source), "demo", "test", images, None, None, 50, False)
+            with progress("evaluating", len(loader)) as update:
+                results = onnxq.evaluate(files, loader, provider=provider, progress=update)
+            click.echo(f"\n{name.removeprefix('demo_')}: {results[0].images} drawn test images of 60 classes\n")
+            click.echo(results_table(results, folder))
+            report.extend(result.to_json() for result in results)
+        click.echo(f"\n{LEGEND}")
+        click.echo(f"\nThe files are in {output_dir}." if output_dir else "\nKeep the files with: onnxq demo -o DIR")
+        write_json(json_path, {"models": report})
+
+
+def _quantize(source: Path, provider: str) -> list[Path]:
+    """Calibrate a model and write one file for each recipe."""
+    loader = make_loader(str(source), "demo", "calib", 256, None, None, 32, False)
+    with progress("calibrating", len(loader)) as update:
+        statistics = onnxq.calibrate(source, (batch.images for batch in loader), provider=provider, progress=update)
+    files = []
+    for label, recipe in RECIPES.items():
+        files.append(source.with_suffix(f".{label}.onnx"))
+        save_model(onnxq.quantize(source, statistics, recipe).model, files[-1])
+    return files

@@ -1,0 +1,32 @@
+"""onnxq export"""
+
+from __future__ import annotations
+
+import click
+
+from onnxq.files import metadata, save_model
+from onnxq_cli.common import PRESETS, size_text
+
+
+@click.command("export")
+@click.argument("arch")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The ONNX file to write.")
+@click.option("--weights", default="DEFAULT", show_default=True, metavar="DEFAULT|FILE|none",
+              help="torchvision's best, a state-dict file, or random ones.")
+@click.option("--num-classes", type=click.IntRange(2), help="Where it is not ImageNet's 1,000.")
+@click.option("--size", type=click.IntRange(8), help="Side of the input in pixels, where it is not the model's own.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of the published weights' own.")
+def command(arch: str, output: str, weights: str, num_classes: int | None, size: int | None, preset: str | None) -> None:
+    """Export the torchvision classification model ARCH: opset 21, dynamic batch, batch norm folded.
+
+    \b
+    onnxq export resnet50 -o resnet50.onnx
+    onnxq export resnet18 --num-classes 10 --size 32 --weights my.pt -o resnet18_cifar.onnx
+    """
+    from onnxq.export import export_model  # torch takes seconds to import
+
+    preprocessing = PRESETS[preset] if preset else None
+    model = export_model(arch, weights=weights, classes=num_classes, size=size, preprocessing=preprocessing)
+    save_model(model, output)
+    values = metadata(model)
+    click.echo(f"{output}: {arch}, {values['num_classes']} classes, input {values['input_size']}, {size_text(model.ByteSize())}")

@@ -1,0 +1,72 @@
+"""The group of commands, and how errors are shown."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+import onnxq
+from onnxq.errors import OnnxqError
+
+# Commands are imported when they are asked for: `onnxq --help` is quick.
+COMMANDS = {
+    "export": "torchvision model to ONNX",
+    "calibrate": "observe a model's activations on images",
+    "quantize": "rewrite a model at 2 to 8 bits",
+    "eval": "top-1 and top-5 of files, side by side",
+    "info": "versions, providers, native library",
+    "demo": "the whole flow on bundled data, in a minute",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"onnxq_cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(onnxq.__version__, package_name="onnxq")
+@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
+def _group(debug: bool) -> None:
+    """Post-training quantization of convolutional networks in ONNX: 2 to 8 bits, no training.
+
+    \b
+    onnxq export resnet50 -o resnet50.onnx
+    onnxq calibrate resnet50.onnx --data imagenet/val -n 512 -o resnet50.stats.npz
+    onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 4 -o resnet50.w4a4.onnx
+    onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
+    """
+
+
+def main() -> None:
+    """Entry point: errors are one line on stderr; exit code 1, or 2 for wrong usage, 130 for Ctrl-C."""
+    debug = "--debug" in sys.argv
+    try:
+        code = _group(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (OnnxqError, MemoryError, BrokenPipeError) as error:
+        if debug:
+            raise
+        click.echo(f"error: {str(error) or type(error).__name__}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("aborted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
