@@ -4,6 +4,9 @@
 // include standard-library templates, whose instances the linker could share between the builds.
 #pragma once
 
+#include <stdlib.h>
+#include <string.h>
+
 #define ONNXQ_CONCAT_(a, b) a##_##b
 #define ONNXQ_CONCAT(a, b) ONNXQ_CONCAT_(a, b)
 #define ONNXQ_KERNEL(name) ONNXQ_CONCAT(name, ONNXQ_ISA)
@@ -12,14 +15,23 @@ namespace onnxq {
 
 enum class Isa { baseline, avx2, avx512 };
 
-inline Isa best_isa() {
+// The best set that the processor has, or a lesser one that ONNXQ_CPU_ISA names (for tests and comparisons).
+inline Isa choose_isa() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl"))
+  const char* wish = getenv("ONNXQ_CPU_ISA");
+  const bool up_to_baseline = wish != nullptr && strcmp(wish, "baseline") == 0;
+  const bool up_to_avx2 = up_to_baseline || (wish != nullptr && strcmp(wish, "avx2") == 0);
+  if (!up_to_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     return Isa::avx512;
-  if (__builtin_cpu_supports("avx2")) return Isa::avx2;  // every such processor has F16C
+  if (!up_to_baseline && __builtin_cpu_supports("avx2")) return Isa::avx2;  // every such processor has F16C
 #endif
   return Isa::baseline;
+}
+
+inline Isa best_isa() {
+  static const Isa isa = choose_isa();
+  return isa;
 }
 
 #if defined(__x86_64__)

@@ -18,9 +18,7 @@ from pathlib import Path
 
 HEADER = "onnxruntime_cxx_api.h"
 VERSION = "1.21.1"  # any version serves that is not newer than the onnxruntime that loads the library
-ARCHIVE = (
-    "https://github.com/microsoft/onnxruntime/releases/download/v{0}/onnxruntime-linux-x64-{0}.tgz".format(VERSION)
-)
+ARCHIVE = f"https://github.com/microsoft/onnxruntime/releases/download/v{VERSION}/onnxruntime-linux-x64-{VERSION}.tgz"
 DEBIAN_SUITE, DEBIAN_PACKAGE = "trixie", "libonnxruntime-dev"
 SECONDS = 30
 
@@ -28,11 +26,12 @@ SECONDS = 30
 def from_archive(target: Path) -> None:
     """Unpack the headers of the release archive."""
     with urllib.request.urlopen(ARCHIVE, timeout=SECONDS) as reply:
-        archive = tarfile.open(fileobj=io.BytesIO(reply.read()), mode="r:gz")
+        content = io.BytesIO(reply.read())
     target.mkdir(parents=True, exist_ok=True)
-    for member in archive.getmembers():
-        if member.isfile() and "/include/" in member.name:
-            (target / Path(member.name).name).write_bytes(archive.extractfile(member).read())
+    with tarfile.open(fileobj=content, mode="r:gz") as archive:
+        for member in archive.getmembers():
+            if "/include/" in member.name and (file := archive.extractfile(member)) is not None:
+                (target / Path(member.name).name).write_bytes(file.read())
 
 
 def debian_source() -> str:

@@ -1,7 +1,8 @@
 """Train a torchvision network on the demo data set and save its state dict.
 
     python models/train_demo.py mobilenet_v2 --epochs 16 -o demo_mobilenet_v2.pt
-    onnxq export mobilenet_v2 --weights demo_mobilenet_v2.pt --num-classes 60 --size 64 --preset demo -o models/demo_mobilenet_v2.onnx
+    onnxq export mobilenet_v2 --weights demo_mobilenet_v2.pt --num-classes 60 --size 64 --preset demo \\
+        -o models/demo_mobilenet_v2.onnx
 
 Runs on a GPU where there is one. A seed fixes the data, the initial weights and the
 order; arithmetic differs between machines, so accuracy repeats to about half a point.
@@ -92,7 +93,10 @@ def main() -> None:
             total += loss.item()
         accuracy = top1(model, test_pixels, test_labels, device)
         seconds = time.time() - started
-        print(f"epoch {epoch + 1}: loss {total / len(order) * args.batch:.3f} top1 {accuracy:.2f} ({seconds:.0f} s)", flush=True)
+        print(
+            f"epoch {epoch + 1}: loss {total / len(order) * args.batch:.3f} top1 {accuracy:.2f} ({seconds:.0f} s)",
+            flush=True,
+        )
         torch.save({name: value.cpu() for name, value in model.state_dict().items()}, args.out)
 
 

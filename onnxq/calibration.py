@@ -82,11 +82,15 @@ def calibrate(
         try:
             values = session.run(outputs, {input_name: batch})
         except Exception as error:
-            raise OnnxqError(f"the model cannot run on images of shape {batch.shape[1:]}: {str(error).splitlines()[0]}") from error
+            raise OnnxqError(
+                f"the model cannot run on images of shape {batch.shape[1:]}: {str(error).splitlines()[0]}"
+            ) from error
         for position, name in enumerate(names):
             seen = TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
             if np.isnan(seen.minimum).any():
-                raise OnnxqError(f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}")
+                raise OnnxqError(
+                    f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}"
+                )
             tensors[name] = tensors[name].merge(seen) if name in tensors else seen
         images += len(batch)
         if progress:

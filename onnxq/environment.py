@@ -54,7 +54,9 @@ def inspect_environment() -> Environment:
         if architectures:
             kernels.append(f"CUDA: FakeQuantize, Observe (compute capabilities {architectures})")
         else:
-            advice.append("The native library has no CUDA kernels: reinstall where nvcc or its Python packages can be found.")
+            advice.append(
+                "The native library has no CUDA kernels: reinstall where nvcc or its Python packages can be found."
+            )
     else:
         advice.append(
             "The native library was not built: operators run as function bodies (same results, slower). Install a C++ "

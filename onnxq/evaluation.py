@@ -149,7 +149,9 @@ def _run(tally: _Tally, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits [N, classes] of a batch, timed."""
     started = time.perf_counter()
     try:
-        logits = tally.session.run([tally.session.get_outputs()[0].name], {tally.session.get_inputs()[0].name: images})[0]
+        logits = tally.session.run([tally.session.get_outputs()[0].name], {tally.session.get_inputs()[0].name: images})[
+            0
+        ]
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         problem = str(error).strip().splitlines()[0]
         raise OnnxqError(f"{tally.path} cannot run on images of shape {list(images.shape)}: {problem}") from error

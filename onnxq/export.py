@@ -27,7 +27,11 @@ def model_names() -> list[str]:
 
 
 def export_model(
-    arch: str, *, weights: str = "DEFAULT", classes: int | None = None, size: int | None = None,
+    arch: str,
+    *,
+    weights: str = "DEFAULT",
+    classes: int | None = None,
+    size: int | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> onnx.ModelProto:
     """Export a torchvision model: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
@@ -44,7 +48,9 @@ def export_model(
     """
     if arch not in model_names():
         near = [name for name in model_names() if arch[:4] in name]
-        raise OnnxqError(f"torchvision has no model {arch!r}" + (f"; did you mean {', '.join(near[:6])}?" if near else ""))
+        raise OnnxqError(
+            f"torchvision has no model {arch!r}" + (f"; did you mean {', '.join(near[:6])}?" if near else "")
+        )
     model, implied = _build(arch, weights, classes)
     chosen = preprocessing or implied
     if size is not None:
@@ -68,7 +74,9 @@ def export_model(
             )
         exported = program.model_proto
     except Exception as error:  # torch raises many kinds
-        raise OnnxqError(f"torch cannot export {arch} for input {chosen.input_size}: {str(error).splitlines()[0]}") from error
+        raise OnnxqError(
+            f"torch cannot export {arch} for input {chosen.input_size}: {str(error).splitlines()[0]}"
+        ) from error
     if exported.ByteSize() > MAX_PROTOBUF:
         raise OnnxqError(f"{arch} is over 2 GB, more than one ONNX file holds")
     strip_traces(exported)
@@ -117,7 +125,9 @@ def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Modul
         try:
             return torchvision.models.get_model(arch, weights=published), implied
         except (OSError, RuntimeError) as error:
-            raise OnnxqError(f"cannot download the weights of {arch} ({error}); give a state dict with --weights FILE") from error
+            raise OnnxqError(
+                f"cannot download the weights of {arch} ({error}); give a state dict with --weights FILE"
+            ) from error
     if weights == "none":
         torch.manual_seed(0)
         return torchvision.models.get_model(arch, weights=None, **options), implied
@@ -129,7 +139,9 @@ def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Modul
         model.load_state_dict(state)
     except RuntimeError as error:
         lines = str(error).splitlines()
-        raise OnnxqError(f"{weights} does not fit {arch}: {lines[min(1, len(lines) - 1)].strip()} (try --num-classes)") from error
+        raise OnnxqError(
+            f"{weights} does not fit {arch}: {lines[min(1, len(lines) - 1)].strip()} (try --num-classes)"
+        ) from error
     return model, implied
 
 

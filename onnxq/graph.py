@@ -32,7 +32,10 @@ def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
             first_line = str(error).splitlines()[0]
             raise OnnxqError(f"cannot convert the model from opset {version} to {opset}: {first_line}") from error
-    return gs.import_onnx(model)
+    graph = gs.import_onnx(model)
+    # graphsurgeon keeps the model's own list and adds to it on export: give the graph a copy.
+    graph.import_domains = [onnx.helper.make_opsetid(entry.domain, entry.version) for entry in model.opset_import]
+    return graph
 
 
 def to_model(graph: gs.Graph, source: onnx.ModelProto, functions: list[FunctionProto]) -> onnx.ModelProto:

@@ -106,5 +106,7 @@ class Loader:
             return None
         shapes = {image.shape for image, _ in good}
         if len(shapes) > 1:
-            raise OnnxqError(f"images of {self.dataset.name} differ in size {sorted(shapes)}; preprocessing needs resize and crop")
+            raise OnnxqError(
+                f"images of {self.dataset.name} differ in size {sorted(shapes)}; preprocessing needs resize and crop"
+            )
         return Batch(np.stack([image for image, _ in good]), np.array([label for _, label in good], np.int64))

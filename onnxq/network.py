@@ -9,7 +9,22 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 # Operators whose output is non-negative where their inputs are.
-_KEEP_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Flatten", "Reshape", "Concat", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose", "ReduceMean", "Add")
+_KEEP_SIGN = (
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Flatten",
+    "Reshape",
+    "Concat",
+    "Slice",
+    "Pad",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "ReduceMean",
+    "Add",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,9 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
     nodes = [
         node
         for node in graph.nodes
-        if node.op in ("Conv", "Gemm") and isinstance(node.inputs[1], gs.Constant) and node.inputs[1].dtype == np.float32
+        if node.op in ("Conv", "Gemm")
+        and isinstance(node.inputs[1], gs.Constant)
+        and node.inputs[1].dtype == np.float32
     ]
     identities = {id(node) for node in nodes}
     after_layer: set[int] = set()  # tensors that depend on a layer

@@ -1,10 +1,10 @@
 """Preprocessing of images: it travels in the model's metadata, in the keys below, each a JSON value.
 
-    input_size     [channels, height, width]
-    resize         short side in pixels, or null
-    crop           side of the centre crop in pixels, or null
-    mean, std      per channel, of pixels scaled to 0 .. 1
-    interpolation  'bilinear' or 'bicubic'
+input_size     [channels, height, width]
+resize         short side in pixels, or null
+crop           side of the centre crop in pixels, or null
+mean, std      per channel, of pixels scaled to 0 .. 1
+interpolation  'bilinear' or 'bicubic'
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Preprocessing:
         """
         channels = self.input_size[0] if len(self.input_size) == 3 else 0
         if channels not in (1, 3) or len(self.mean) != channels or len(self.std) != channels or 0 in self.std:
-            raise OnnxqError(f"preprocessing does not fit together: size {self.input_size}, mean {self.mean}, std {self.std}")
+            raise OnnxqError(
+                f"preprocessing does not fit together: size {self.input_size}, mean {self.mean}, std {self.std}"
+            )
         if self.interpolation not in _FILTERS:
             raise OnnxqError(f"unknown interpolation {self.interpolation!r}; use {' or '.join(_FILTERS)}")
         return self
@@ -78,7 +80,10 @@ class Preprocessing:
             scale = self.resize / min(image.size)
             if scale != 1:
                 # torchvision truncates the long side
-                size = tuple(self.resize if side == min(image.size) else int(self.resize * side / min(image.size)) for side in image.size)
+                size = tuple(
+                    self.resize if side == min(image.size) else int(self.resize * side / min(image.size))
+                    for side in image.size
+                )
                 image = image.resize(size, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)

@@ -35,7 +35,9 @@ def get_library_path() -> str:
     """
     path = find_library()
     if path is None:
-        raise OnnxqError("the native library is not installed; files run without it, see `onnxq info` for how to get it")
+        raise OnnxqError(
+            "the native library is not installed; files run without it, see `onnxq info` for how to get it"
+        )
     return str(path)
 
 
@@ -120,5 +122,7 @@ def make_session(
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise OnnxqError(f"ONNX Runtime cannot load {name}: {first_line}") from error
     if PROVIDERS[provider] not in session.get_providers():
-        raise OnnxqError("--provider cuda: ONNX Runtime could not load its CUDA provider (driver or CUDA libraries missing)")
+        raise OnnxqError(
+            "--provider cuda: ONNX Runtime could not load its CUDA provider (driver or CUDA libraries missing)"
+        )
     return session

@@ -170,7 +170,9 @@ class Statistics:
         except FileNotFoundError as error:
             raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OnnxqError(f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again") from error
+            raise OnnxqError(
+                f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again"
+            ) from error
         if meta.get("format") != FORMAT or arrays[4].shape[1:] != (BINS,):
             raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
         tensors = {}

@@ -11,12 +11,21 @@ from onnxq_cli.common import data_options, describe_data, make_loader, progress,
 @click.command("calibrate")
 @click.argument("model")
 @data_options
-@click.option("-n", "--images", type=click.IntRange(1), default=512, show_default=True, help="How many, spread over the data.")
+@click.option(
+    "-n", "--images", type=click.IntRange(1), default=512, show_default=True, help="How many, spread over the data."
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="The statistics file (.npz) to write.")
 @provider_option
 def command(
-    model: str, data: str, classes: str | None, preset: str | None, batch_size: int, skip_bad_images: bool,
-    images: int, output: str, provider: str,
+    model: str,
+    data: str,
+    classes: str | None,
+    preset: str | None,
+    batch_size: int,
+    skip_bad_images: bool,
+    images: int,
+    output: str,
+    provider: str,
 ) -> None:
     """Observe the activations of MODEL on calibration images.
 

@@ -39,23 +39,40 @@ def options(*decorators: Decorator) -> Decorator:
 
 
 data_options = options(
-    click.option("--data", required=True, metavar="SOURCE",
-                 help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo."),
-    click.option("--classes", metavar="FILE", help="Class names in index order, where the folders are not all of them."),
-    click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."),
+    click.option(
+        "--data",
+        required=True,
+        metavar="SOURCE",
+        help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo.",
+    ),
+    click.option(
+        "--classes", metavar="FILE", help="Class names in index order, where the folders are not all of them."
+    ),
+    click.option(
+        "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."
+    ),
     click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
     click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
 )
 provider_option = click.option(
-    "--provider", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="Where to run; auto takes CUDA if it works."
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to run; auto takes CUDA if it works.",
 )
 json_option = click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON too.")
 
 
 def make_loader(
-    model: str, data: str, purpose: Purpose, count: int | None, classes: str | None, preset: str | None,
-    batch_size: int, skip_bad_images: bool,
+    model: str,
+    data: str,
+    purpose: Purpose,
+    count: int | None,
+    classes: str | None,
+    preset: str | None,
+    batch_size: int,
+    skip_bad_images: bool,
 ) -> Loader:
     """The images that the options ask for, preprocessed as the model wants them."""
     preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
@@ -91,7 +108,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Plain columns; the first is left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
     lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in (headers, *rows)
     ]
     return "\n".join(line.rstrip() for line in (lines[0], "-" * len(lines[0]), *lines[1:]))

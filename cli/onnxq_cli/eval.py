@@ -30,8 +30,15 @@ from onnxq_cli.common import (
 @provider_option
 @json_option
 def command(
-    models: tuple[str, ...], data: str, classes: str | None, preset: str | None, batch_size: int,
-    skip_bad_images: bool, images: int | None, provider: str, json_path: str | None,
+    models: tuple[str, ...],
+    data: str,
+    classes: str | None,
+    preset: str | None,
+    batch_size: int,
+    skip_bad_images: bool,
+    images: int | None,
+    provider: str,
+    json_path: str | None,
 ) -> None:
     """Top-1 and top-5 of MODELS over one pass of the data; the first is the reference.
 

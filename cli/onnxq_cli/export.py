@@ -11,12 +11,21 @@ from onnxq_cli.common import PRESETS, size_text
 @click.command("export")
 @click.argument("arch")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The ONNX file to write.")
-@click.option("--weights", default="DEFAULT", show_default=True, metavar="DEFAULT|FILE|none",
-              help="torchvision's best, a state-dict file, or random ones.")
+@click.option(
+    "--weights",
+    default="DEFAULT",
+    show_default=True,
+    metavar="DEFAULT|FILE|none",
+    help="torchvision's best, a state-dict file, or random ones.",
+)
 @click.option("--num-classes", type=click.IntRange(2), help="Where it is not ImageNet's 1,000.")
 @click.option("--size", type=click.IntRange(8), help="Side of the input in pixels, where it is not the model's own.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of the published weights' own.")
-def command(arch: str, output: str, weights: str, num_classes: int | None, size: int | None, preset: str | None) -> None:
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of the published weights' own."
+)
+def command(
+    arch: str, output: str, weights: str, num_classes: int | None, size: int | None, preset: str | None
+) -> None:
     """Export the torchvision classification model ARCH: opset 21, dynamic batch, batch norm folded.
 
     \b
@@ -29,4 +38,5 @@ def command(arch: str, output: str, weights: str, num_classes: int | None, size:
     model = export_model(arch, weights=weights, classes=num_classes, size=size, preprocessing=preprocessing)
     save_model(model, output)
     values = metadata(model)
-    click.echo(f"{output}: {arch}, {values['num_classes']} classes, input {values['input_size']}, {size_text(model.ByteSize())}")
+    shape = f"{values['num_classes']} classes, input {values['input_size']}"
+    click.echo(f"{output}: {arch}, {shape}, {size_text(model.ByteSize())}")

@@ -18,23 +18,47 @@ BITS = click.IntRange(2, 8)
 @click.argument("model")
 @click.option("--stats", required=True, metavar="FILE", help="Statistics of this model, from `onnxq calibrate`.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
-@click.option("--scheme", type=click.Choice(SCHEMES), default="aciq-laplace", show_default=True,
-              help="How activation ranges are chosen; weights take their full range.")
+@click.option(
+    "--scheme",
+    type=click.Choice(SCHEMES),
+    default="aciq-laplace",
+    show_default=True,
+    help="How activation ranges are chosen; weights take their full range.",
+)
 @click.option("--bits", type=BITS, default=4, show_default=True, help="Of weights and activations.")
 @click.option("--act-bits", type=BITS, help="Of activations, where it differs.")
 @click.option("--weight-bits", type=BITS, help="Of weights, where it differs.")
 @click.option("--edge-bits", type=BITS, default=8, show_default=True, help="Of the first and the last layer.")
 @click.option("--act-granularity", type=click.Choice(GRANULARITIES), default="per-channel", show_default=True)
 @click.option("--weight-granularity", type=click.Choice(GRANULARITIES), default="per-channel", show_default=True)
-@click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable, * matches.")
+@click.option(
+    "--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable, * matches."
+)
 @click.option("--std-multiplier", type=float, default=2.0, show_default=True, help="k of --scheme std.")
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="Share kept by --scheme percentile.")
-@click.option("--format", "file_format", type=click.Choice(FORMATS), default="onnxq", show_default=True,
-              help="onnxq operators and packed weights, or standard QuantizeLinear/DequantizeLinear.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    default="onnxq",
+    show_default=True,
+    help="onnxq operators and packed weights, or standard QuantizeLinear/DequantizeLinear.",
+)
 def command(
-    model: str, stats: str, output: str, scheme: str, bits: int, act_bits: int | None, weight_bits: int | None,
-    edge_bits: int, act_granularity: str, weight_granularity: str, skip: tuple[str, ...], std_multiplier: float,
-    percentile: float, file_format: str,
+    model: str,
+    stats: str,
+    output: str,
+    scheme: str,
+    bits: int,
+    act_bits: int | None,
+    weight_bits: int | None,
+    edge_bits: int,
+    act_granularity: str,
+    weight_granularity: str,
+    skip: tuple[str, ...],
+    std_multiplier: float,
+    percentile: float,
+    file_format: str,
 ) -> None:
     """Quantize MODEL.
 

@@ -54,7 +54,9 @@ class Cifar:
                 pixels.append(np.asarray(content[b"data"], np.uint8).reshape(-1, 3, 32, 32))
                 labels.extend(content[key])
             except FileNotFoundError as error:
-                raise OnnxqError(f"{base / name}: no such file; --data {kind}:DIR wants the unpacked {folder}") from error
+                raise OnnxqError(
+                    f"{base / name}: no such file; --data {kind}:DIR wants the unpacked {folder}"
+                ) from error
             except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
                 raise OnnxqError(f"{base / name}: not a {kind} file, or a damaged one ({error})") from error
         self._pixels = np.concatenate(pixels).transpose(0, 2, 3, 1)

@@ -30,7 +30,9 @@ class ImageFolder:
         names = classes if classes is not None else tuple(folders)
         unknown = [folder for folder in folders if folder not in set(names)]
         if unknown:
-            raise OnnxqError(f"{root}: folder {unknown[0]} is not in the class list (nor are {len(unknown) - 1} others)")
+            raise OnnxqError(
+                f"{root}: folder {unknown[0]} is not in the class list (nor are {len(unknown) - 1} others)"
+            )
         index = {name: number for number, name in enumerate(names)}
         self.name = str(root)
         self.class_count = len(names)

@@ -65,11 +65,12 @@ def grid_from_range(lower: ArrayLike, upper: ArrayLike, bits: int | NDArray[np.i
     steps = np.exp2(np.broadcast_to(widths, low.shape)) - 1
     smallest = float(np.finfo(np.float32).tiny)
     scale = (high - low) / np.maximum(steps, 1)
-    # No width: levels 0 and value (scale = |value|), with zero_point 0 or 1 by the sign.
-    flat = scale < smallest
+    # No width: scale = |value| and levels 0 and value. With bits = 0 the one level is -zero_point * scale.
+    no_bits = steps == 0
+    flat = (scale < smallest) | no_bits
     scale = np.where(flat, np.where(np.abs(low) < smallest, 1.0, np.abs(low)), scale).astype(np.float32)
     zero_point = np.rint(-low / scale.astype(np.float64))
-    zero_point = np.where(flat & (widths > 0), (low < 0).astype(np.float64), zero_point)
+    zero_point = np.where(flat, np.where(no_bits, -np.sign(low), low < 0), zero_point)
     return UniformGrid(scale, zero_point.astype(np.float32) + np.float32(0), widths.copy())
 
 

@@ -25,7 +25,9 @@ def insert_observers(graph: gs.Graph, tensor_names: Sequence[str]) -> bool:
     tensors = graph.tensors()
     for name in tensor_names:
         outputs = [
-            gs.Variable(output, dtype, shape=[f"{name}/channels"] if dtype != np.int32 else [f"{name}/channels", "bins"])
+            gs.Variable(
+                output, dtype, shape=[f"{name}/channels"] if dtype != np.int32 else [f"{name}/channels", "bins"]
+            )
             for output, dtype in zip(observer_outputs(name), OUTPUT_TYPES, strict=True)
         ]
         graph.nodes.append(gs.Node(observe.NAME, f"{name}/Observe", {}, [tensors[name]], outputs, domain=DOMAIN))

@@ -24,7 +24,9 @@ def pack_weights(graph: gs.Graph, plan: Plan) -> bool:
         values: NDArray[np.float32] = weight.values
         constants = [gs.Constant(f"{name}/{field}", array) for field, array in _packed(name, values, grid).items()]
         unpacked = gs.Variable(f"{name}/dequantized", np.float32, values.shape)
-        graph.nodes.append(gs.Node(dequantize_packed.NAME, f"{name}/DequantizePacked", {}, constants, [unpacked], domain=DOMAIN))
+        graph.nodes.append(
+            gs.Node(dequantize_packed.NAME, f"{name}/DequantizePacked", {}, constants, [unpacked], domain=DOMAIN)
+        )
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = unpacked
     return bool(plan.weights)

@@ -24,7 +24,9 @@ def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
             for field in ("scale", "zero_point", "bits")
         ]
         quantized = gs.Variable(f"{name}/quantized", tensor.dtype, tensor.shape)
-        node = gs.Node(fake_quantize.NAME, f"{name}/FakeQuantize", {}, [tensor, *parameters], [quantized], domain=DOMAIN)
+        node = gs.Node(
+            fake_quantize.NAME, f"{name}/FakeQuantize", {}, [tensor, *parameters], [quantized], domain=DOMAIN
+        )
         graph.nodes.append(node)
         for consumer in consumers:
             consumer.inputs[0] = quantized

@@ -108,7 +108,9 @@ def _notes(plan: Plan) -> tuple[str, ...]:
         if (width := container_width(bits)) != bits:
             notes.append(f"{bits}-bit weights are stored as INT{width} with the range clamped")
     if any(grid.bits.max() <= 2 for grid in plan.weights.values()):
-        notes.append(f"INT2 weights need opset {INT2_OPSET}: the CUDA provider has no kernels for it, and older runtimes fail")
+        notes.append(
+            f"INT2 weights need opset {INT2_OPSET}: the CUDA provider has no kernels for it, and older runtimes fail"
+        )
     if any(grid.scale.size > 1 for grid in plan.activations.values()):
         notes.append("per-channel activations are valid ONNX, but integer kernels need --act-granularity per-tensor")
     notes.append("ranges were widened to contain zero, as integer zero points require")

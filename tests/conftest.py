@@ -1,0 +1,74 @@
+"""Fixtures and the settings of hypothesis."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, settings
+
+from onnxq.environment import inspect_environment
+from onnxq.runtime import find_library
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile(
+    "onnxq", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("onnxq")
+
+HAS_CUDA = not inspect_environment().providers["cuda"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("ONNXQ_REQUIRE_NATIVE") and find_library() is None:
+        pytest.exit("ONNXQ_REQUIRE_NATIVE is set and the native library was not built", returncode=1)
+
+
+@pytest.fixture(params=["body", "cpu", "cuda"])
+def backend(request: pytest.FixtureRequest) -> tuple[bool, str]:
+    """(native, provider): each way in which ONNX Runtime can run an operator."""
+    if request.param == "body":
+        return False, "cpu"
+    if find_library() is None:
+        pytest.skip("the native library was not built")
+    if request.param == "cuda" and not HAS_CUDA:
+        pytest.skip("no CUDA provider here")
+    return True, request.param
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Path:
+    """Folder of trained networks and real images: ONNXQ_TESTBED, or ../shared/testbed beside the checkout."""
+    folder = Path(os.environ.get("ONNXQ_TESTBED", Path(__file__).parents[2] / "shared" / "testbed"))
+    if not folder.is_dir():
+        pytest.skip("no testbed on this machine")
+    return folder
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    """A small network as a file."""
+    from helpers import small_network
+
+    path = tmp_path / "small.onnx"
+    onnx.save(small_network(), path)
+    return path
+
+
+@pytest.fixture
+def small_data(tmp_path: Path) -> Path:
+    """Twenty images of 8x8 in five class folders."""
+    from PIL import Image
+
+    random = np.random.default_rng(3)
+    for label in range(5):
+        folder = tmp_path / "data" / f"class{label}"
+        folder.mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "data"

@@ -1,0 +1,133 @@
+"""The deciding stage: no model, no session."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxq.clipping.aciq import laplace_multiplier
+from onnxq.errors import OnnxqError
+from onnxq.network import Activation, Layer
+from onnxq.operators.observe import observe
+from onnxq.plan import decide
+from onnxq.recipe import Recipe
+from onnxq.statistics import Statistics, TensorStatistics
+
+RANDOM = np.random.default_rng(0)
+BEFORE = RANDOM.laplace(0.1, 1, (64, 3, 12, 12)).astype(np.float32)
+TENSORS = {"image": BEFORE * 2, "pre": BEFORE, "x": np.maximum(BEFORE, 0), "flat": np.abs(BEFORE[:, :, 0, 0])}
+
+
+def weight(*shape):
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def layer(name, tensor, before=None, edge=False, non_negative=False, values=None):
+    values = weight(4, 3, 3, 3) if values is None else values
+    return Layer(name, "Conv", Activation(tensor, before, non_negative), f"{name}.w", values, edge)
+
+
+LAYERS = [
+    layer("first", "image", edge=True),
+    layer("middle", "x", "pre", non_negative=True),
+    layer("other", "x", "pre", non_negative=True),
+    layer("last", "flat", edge=True, non_negative=True, values=weight(5, 3)),
+]
+STATISTICS = Statistics("f", 64, {name: TensorStatistics.of(observe(value)) for name, value in TENSORS.items()})
+
+
+def plan(layers=LAYERS, **fields):
+    return decide(layers, STATISTICS, Recipe(**fields))
+
+
+def test_edges_have_their_own_bits_and_shared_tensors_one_grid():
+    got = plan(act_bits=3, weight_bits=2, edge_bits=7)
+    assert {name: int(grid.bits.max()) for name, grid in got.activations.items()} == {"image": 7, "x": 3, "flat": 7}
+    assert {name: int(grid.bits.max()) for name, grid in got.weights.items()} == {
+        "first.w": 7, "middle.w": 2, "other.w": 2, "last.w": 7,
+    }  # fmt: skip
+    assert got.layers == ("first", "middle", "other", "last")
+
+
+def test_a_tensor_shared_with_an_edge_takes_the_wider_bits():
+    got = plan([layer("a", "x", "pre", non_negative=True), layer("b", "x", "pre", edge=True, non_negative=True)], act_bits=4)
+    assert got.activations["x"].bits.max() == 8
+
+
+def test_granularity():
+    got = plan()
+    assert got.activations["x"].scale.shape == (3,)
+    assert got.activations["flat"].scale.shape == (1,), "one value a channel and image: quantized as a whole"
+    assert got.weights["middle.w"].scale.shape == (4,)
+    got = plan(act_granularity="per-tensor", weight_granularity="per-tensor")
+    assert got.activations["x"].scale.shape == got.weights["middle.w"].scale.shape == (1,)
+
+
+def test_minmax_takes_the_range_seen():
+    grid = plan(scheme="minmax").activations["x"]
+    np.testing.assert_allclose(grid.upper, TENSORS["x"].max(axis=(0, 2, 3)), rtol=1e-6)
+    assert (grid.lower == 0).all()
+
+
+def test_aciq_uses_the_tensor_before_the_relu_and_one_more_bit():
+    grid = plan(scheme="aciq-laplace", act_bits=3).activations["x"]
+    flat = BEFORE.astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
+    mean = flat.mean(axis=1)
+    b = np.abs(flat - mean[:, None]).mean(axis=1)
+    want = np.maximum(mean, 0) + laplace_multiplier(4) * b
+    np.testing.assert_allclose(grid.upper, np.minimum(want, TENSORS["x"].max(axis=(0, 2, 3))), rtol=5e-3)
+
+
+def test_aciq_without_a_tensor_before_the_relu_finds_the_same_threshold():
+    """The positive half of a Laplace density centred at zero is exponential with mean b."""
+    x = np.maximum(RANDOM.laplace(0, 1.5, (16, 2, 40, 40)), 0).astype(np.float32)
+    statistics = Statistics("f", 16, {"x": TensorStatistics.of(observe(x))})
+    grid = decide([layer("l", "x", non_negative=True)], statistics, Recipe(act_bits=2, edge_bits=2)).activations["x"]
+    np.testing.assert_allclose(grid.upper, 1.5 * laplace_multiplier(3), rtol=0.03)
+
+
+@pytest.mark.parametrize("scheme", ["minmax", "aciq-laplace", "aciq-gauss", "std", "percentile"])
+def test_ranges_stay_within_what_was_seen(scheme):
+    for name, grid in plan(scheme=scheme, act_bits=8).activations.items():
+        seen = STATISTICS.tensors[name]
+        own = seen if grid.scale.size > 1 else seen.whole()
+        step = grid.scale
+        assert (grid.lower >= np.minimum(own.minimum, 0) - step).all()
+        assert (grid.upper <= own.maximum + step).all()
+
+
+def test_skip_by_pattern():
+    got = plan(skip=("m*", "last"))
+    assert got.layers == ("first", "other")
+    with pytest.raises(OnnxqError, match="no layer has such a name"):
+        plan(skip=("nothing*",))
+    with pytest.raises(OnnxqError, match="left to quantize"):
+        plan(skip=("*",))
+
+
+def test_qdq_ranges_contain_zero():
+    positive = np.abs(weight(4, 3, 3, 3)) + 1
+    got = plan([layer("l", "image", values=positive)], format="qdq")
+    assert (got.weights["l.w"].zero_point == 0).all()
+
+
+def test_weights_that_are_not_finite_are_named():
+    bad = weight(4, 3, 3, 3)
+    bad[1, 0, 0, 0] = np.nan
+    with pytest.raises(OnnxqError, match=r"weight l\.w has NaN"):
+        plan([layer("l", "image", values=bad)])
+
+
+def test_missing_statistics_are_named():
+    with pytest.raises(OnnxqError, match="no tensor elsewhere"):
+        plan([layer("l", "elsewhere")])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"act_bits": 1}, {"weight_bits": 9}, {"edge_bits": 0}, {"scheme": "x"}, {"format": "x"}, {"act_granularity": "x"},
+     {"std_multiplier": 0}, {"percentile": 50}],
+)  # fmt: skip
+def test_recipes_are_checked(fields):
+    with pytest.raises(OnnxqError):
+        Recipe(**fields)
