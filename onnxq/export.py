@@ -121,7 +121,7 @@ def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Modul
         options["init_weights"] = False  # saves minutes; weights are loaded or meant to be arbitrary
     if weights == "DEFAULT":
         if classes is not None:
-            raise OnnxqError("--classes goes with --weights FILE or none: the published weights have 1,000 classes")
+            raise OnnxqError("--num-classes goes with --weights FILE or none: the published weights have 1,000 classes")
         try:
             return torchvision.models.get_model(arch, weights=published), implied
         except (OSError, RuntimeError) as error:

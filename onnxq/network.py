@@ -8,6 +8,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.errors import OnnxqError
+
 # Operators whose output is non-negative where their inputs are.
 _KEEP_SIGN = (
     "MaxPool",
@@ -67,6 +69,9 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
 
     A layer whose weight is computed by the graph is not one of them. The first layers are those that no other layer
     precedes, the last those that no other follows.
+
+    Raises:
+        OnnxqError: a weight has NaN or infinite values.
     """
     nodes = [
         node
@@ -75,6 +80,9 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
         and isinstance(node.inputs[1], gs.Constant)
         and node.inputs[1].dtype == np.float32
     ]
+    for node in nodes:
+        if not np.isfinite(node.inputs[1].values).all():
+            raise OnnxqError(f"weight {node.inputs[1].name} has NaN or infinite values; repair the model first")
     identities = {id(node) for node in nodes}
     after_layer: set[int] = set()  # tensors that depend on a layer
     followed: set[int] = set()  # layers that another layer depends on

@@ -44,8 +44,8 @@ def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> P
     A tensor that feeds several layers is quantized once, at the widest bits that one of them asks for.
 
     Raises:
-        OnnxqError: nothing is left to quantize, a tensor has no statistics, weights are not finite, or a
-            pattern of ``recipe.skip`` matches no layer.
+        OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern of ``recipe.skip``
+            matches no layer.
     """
     for pattern in recipe.skip:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
@@ -67,15 +67,13 @@ def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> P
         recipe=recipe,
         layers=tuple(layer.name for layer in chosen),
         activations={a.name: activation_grid(a, statistics, bits, recipe) for a, bits in activation_bits.items()},
-        weights={name: weight_grid(name, weights[name], bits, recipe) for name, bits in weight_bits.items()},
+        weights={name: weight_grid(weights[name], bits, recipe) for name, bits in weight_bits.items()},
     )
 
 
-def weight_grid(name: str, weight: NDArray[np.float32], bits: int, recipe: Recipe) -> UniformGrid:
+def weight_grid(weight: NDArray[np.float32], bits: int, recipe: Recipe) -> UniformGrid:
     """The grid over the full range of a weight [C, ...], one range a channel or one in all."""
     rows = weight.reshape(len(weight), -1) if recipe.weight_granularity == "per-channel" else weight.reshape(1, -1)
-    if not np.isfinite(rows).all():
-        raise OnnxqError(f"weight {name} has NaN or infinite values; repair the model before quantizing")
     lower, upper = rows.min(axis=1), rows.max(axis=1)
     if recipe.format == "qdq":  # an integer type's zero point must be one of its codes
         lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)
