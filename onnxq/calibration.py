@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model
 from onnxq.graph import to_graph, to_model
-from onnxq.network import Layer, layers_of
+from onnxq.network import Activation, layers_of
 from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers, observer_outputs
@@ -21,31 +21,29 @@ from onnxq.runtime import make_session
 from onnxq.statistics import Statistics, TensorStatistics
 
 
-def observed_tensors(layers: Iterable[Layer]) -> list[str]:
-    """The inputs of the layers, and what lies before the ReLU or Clip that made them; each once, in order."""
-    names: dict[str, None] = {}
-    for layer in layers:
-        if layer.activation.before is not None:
-            names[layer.activation.before] = None
-        names[layer.activation.name] = None
-    return list(names)
+def observed_tensors(activations: Iterable[Activation]) -> list[str]:
+    """What to observe for these layer inputs, each tensor once, in order.
+
+    Of a tensor behind a ReLU or Clip the one before is observed: it tells both.
+    """
+    return list(dict.fromkeys(activation.before or activation.name for activation in activations))
 
 
-def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """The model with observers, and the names of the observed tensors.
+def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Activation]]:
+    """The model with observers, and the layer inputs that it observes.
 
     Raises:
         OnnxqError: it has no Conv or Gemm layer with constant weights.
     """
     graph = to_graph(model)
     normalize(graph)
-    names = observed_tensors(layers_of(graph))
-    if not names:
+    activations = [layer.activation for layer in layers_of(graph)]
+    if not activations:
         raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()
-    insert_observers(graph, names)
-    return to_model(graph, model, [observe.function(graph.opset)]), names
+    insert_observers(graph, observed_tensors(activations))
+    return to_model(graph, model, [observe.function(graph.opset)]), activations
 
 
 def calibrate(
@@ -71,7 +69,8 @@ def calibrate(
         OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
-    observed, names = observation_model(source)
+    observed, activations = observation_model(source)
+    names = observed_tensors(activations)
     session = make_session(observed, provider, native=native)
     input_name = session.get_inputs()[0].name
     outputs = [output for name in names for output in observer_outputs(name)]
@@ -97,4 +96,7 @@ def calibrate(
             progress(len(batch))
     if images == 0:
         raise OnnxqError("no calibration images")
+    for activation in activations:
+        if activation.before is not None:
+            tensors[activation.name] = tensors[activation.before].clamped(activation.upper)
     return Statistics(fingerprint(source), images, tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +37,14 @@ class Activation:
     Attributes:
         name: the tensor.
         before: the tensor before the ReLU or Clip that made it, if that is what made it.
+        upper: what that Clip clamps to; infinite for a ReLU.
         non_negative: it cannot be negative, whatever the input.
     """
 
     name: str
-    before: str | None
-    non_negative: bool
+    before: str | None = None
+    upper: float = math.inf
+    non_negative: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,17 +113,21 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
 
 def _activation(tensor: gs.Tensor) -> Activation:
     producer = tensor.inputs[0] if tensor.inputs else None
-    one_sided = producer is not None and _is_one_sided(producer)
-    before = producer.inputs[0].name if producer is not None and one_sided else None
-    return Activation(tensor.name, before, _is_non_negative(tensor))
+    upper = _clamp_from_zero(producer) if producer is not None else None
+    if producer is None or upper is None:
+        return Activation(tensor.name, non_negative=_is_non_negative(tensor))
+    return Activation(tensor.name, producer.inputs[0].name, upper, non_negative=True)
 
 
-def _is_one_sided(node: gs.Node) -> bool:
+def _clamp_from_zero(node: gs.Node) -> float | None:
+    """The upper bound of a ReLU (infinite) or of a Clip whose lower bound is zero; None for any other node."""
     if node.op == "Relu":
-        return True
-    if node.op != "Clip" or len(node.inputs) < 2 or not isinstance(node.inputs[1], gs.Constant):
-        return False
-    return bool(node.inputs[1].values >= 0)
+        return math.inf
+    bounds = [bound for bound in node.inputs[1:] if not bound.is_empty()] if node.op == "Clip" else []
+    if not all(isinstance(bound, gs.Constant) for bound in bounds) or not bounds or node.inputs[1].is_empty():
+        return None
+    lower, upper = [*(float(bound.values) for bound in bounds), math.inf][:2]
+    return upper if lower == 0 else None
 
 
 def _is_non_negative(tensor: gs.Tensor) -> bool:
@@ -134,7 +141,7 @@ def _is_non_negative(tensor: gs.Tensor) -> bool:
         if not current.inputs:
             return False
         node = current.inputs[0]
-        if _is_one_sided(node) or node.op == "Sigmoid":
+        if _clamp_from_zero(node) is not None or node.op == "Sigmoid":
             continue
         if node.op not in _KEEP_SIGN:
             return False

@@ -16,6 +16,7 @@ from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_devi
 from onnxq.operators.observe import Observation
 
 FORMAT = 1  # of the file
+ARRAYS = ("minimum", "maximum", "sum", "sum_squares", "anchor", "histogram")  # fields with one row a channel
 FloatArray = NDArray[np.float64]
 
 
@@ -27,6 +28,7 @@ class TensorStatistics:
         count: values a channel.
         minimum, maximum: float32 [C].
         sum, sum_squares: float64 [C].
+        anchor: float32 [C], the unit of the histogram.
         histogram: int64 [C, 256], the bins of ``onnxq.histogram``.
     """
 
@@ -35,21 +37,22 @@ class TensorStatistics:
     maximum: NDArray[np.float32]
     sum: FloatArray
     sum_squares: FloatArray
+    anchor: NDArray[np.float32]
     histogram: NDArray[np.int64]
 
     @staticmethod
     def of(observation: Observation) -> TensorStatistics:
         """Statistics of one observed batch."""
         histogram = observation.histogram.astype(np.int64)
-        count = int(histogram[0].sum()) if len(histogram) else 0
         return TensorStatistics(
-            count, observation.minimum, observation.maximum, observation.sum, observation.sum_squares, histogram
+            count=int(histogram[0].sum()) if len(histogram) else 0,
+            minimum=observation.minimum,
+            maximum=observation.maximum,
+            sum=observation.sum,
+            sum_squares=observation.sum_squares,
+            anchor=anchor_of(observation.minimum, observation.maximum),
+            histogram=histogram,
         )
-
-    @property
-    def anchor(self) -> NDArray[np.float32]:
-        """The unit of the histogram, float32 [C]."""
-        return anchor_of(self.minimum, self.maximum)
 
     @property
     def mean(self) -> FloatArray:
@@ -86,19 +89,46 @@ class TensorStatistics:
             maximum=self.maximum.max(keepdims=True),
             sum=self.sum.sum(keepdims=True),
             sum_squares=self.sum_squares.sum(keepdims=True),
+            anchor=anchor[:1],
             histogram=rescale(self.histogram, self.anchor, anchor).sum(axis=0, keepdims=True),
+        )
+
+    def clamped(self, upper: float) -> TensorStatistics:
+        """Statistics of clamp(x, 0, upper): behind a ReLU (upper = inf) or a Clip.
+
+        Extremes and histogram are exact; the sums are taken from the histogram, values in the middle of their bins,
+        which costs the mean about 0.1 percent (1 percent where many values exceed ``upper``).
+        """
+        edges = bin_edges() * self.anchor[:, None].astype(np.float64)
+        counts = self.histogram.copy()
+        counts[:, HALF] += counts[:, :HALF].sum(axis=1)
+        counts[:, :HALF] = 0
+        above = edges[:, :-1] >= upper
+        last = np.argmax(np.where(above, -1, np.arange(BINS)), axis=1)  # the bin that holds ``upper``
+        counts[np.arange(len(counts)), last] += (counts * above).sum(axis=1)
+        counts[above] = 0
+        values = np.minimum((edges[:, :-1] + edges[:, 1:]) / 2, upper)
+        values[:, HALF] = 0  # there are hardly any but zeros in the bin at zero
+        return TensorStatistics(
+            count=self.count,
+            minimum=np.clip(self.minimum, 0, upper).astype(np.float32),
+            maximum=np.clip(self.maximum, 0, upper).astype(np.float32),
+            sum=(counts * values).sum(axis=1),
+            sum_squares=(counts * values * values).sum(axis=1),
+            anchor=self.anchor,
+            histogram=counts,
         )
 
     def merge(self, other: TensorStatistics) -> TensorStatistics:
         """Statistics of both sets of values together."""
-        minimum, maximum = np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
-        anchor = anchor_of(minimum, maximum)
+        anchor = np.maximum(self.anchor, other.anchor)
         return TensorStatistics(
             count=self.count + other.count,
-            minimum=minimum,
-            maximum=maximum,
+            minimum=np.minimum(self.minimum, other.minimum),
+            maximum=np.maximum(self.maximum, other.maximum),
             sum=self.sum + other.sum,
             sum_squares=self.sum_squares + other.sum_squares,
+            anchor=anchor,
             histogram=rescale(self.histogram, self.anchor, anchor) + rescale(other.histogram, other.anchor, anchor),
         )
 
@@ -146,13 +176,7 @@ class Statistics:
                 for name, tensor in self.tensors.items()
             ],
         }
-        arrays = {
-            "minimum": np.concatenate([tensor.minimum for tensor in tensors]),
-            "maximum": np.concatenate([tensor.maximum for tensor in tensors]),
-            "sum": np.concatenate([tensor.sum for tensor in tensors]),
-            "sum_squares": np.concatenate([tensor.sum_squares for tensor in tensors]),
-            "histogram": np.concatenate([tensor.histogram for tensor in tensors]),
-        }
+        arrays = {field: np.concatenate([getattr(tensor, field) for tensor in tensors]) for field in ARRAYS}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
 
@@ -166,19 +190,21 @@ class Statistics:
         try:
             with np.load(path, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
-                arrays = [file[field] for field in ("minimum", "maximum", "sum", "sum_squares", "histogram")]
+                arrays = {field: file[field] for field in ARRAYS}
         except FileNotFoundError as error:
             raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise OnnxqError(
                 f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again"
             ) from error
-        if meta.get("format") != FORMAT or arrays[4].shape[1:] != (BINS,):
+        if meta.get("format") != FORMAT or arrays["histogram"].shape[1:] != (BINS,):
             raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
         tensors = {}
         start = 0
         for entry in meta["tensors"]:
             part = slice(start, start + entry["channels"])
             start = part.stop
-            tensors[entry["name"]] = TensorStatistics(entry["count"], *(array[part] for array in arrays))
+            tensors[entry["name"]] = TensorStatistics(
+                count=entry["count"], **{field: array[part] for field, array in arrays.items()}
+            )
         return Statistics(meta["fingerprint"], meta["images"], tensors)

@@ -45,8 +45,9 @@ def test_calibration_sees_what_the_network_computes(network, statistics):
         value = x if name == "input" else intermediate(network, name, x)
         axes = tuple(axis for axis in range(value.ndim) if axis != 1)
         np.testing.assert_allclose(seen.maximum, value.max(axis=axes), rtol=1e-5)
-        np.testing.assert_allclose(seen.mean, value.mean(axis=axes, dtype=np.float64), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(seen.std, value.std(axis=axes, dtype=np.float64, ddof=1), rtol=1e-4)
+        tolerance = 1e-4 if name != "ra" else 2e-3  # derived from the histogram of "a"
+        np.testing.assert_allclose(seen.mean, value.mean(axis=axes, dtype=np.float64), rtol=tolerance, atol=1e-6)
+        np.testing.assert_allclose(seen.std, value.std(axis=axes, dtype=np.float64, ddof=1), rtol=tolerance)
 
 
 @pytest.mark.skipif(len(NATIVE) < 2, reason="the native library was not built")

@@ -24,7 +24,7 @@ def weight(*shape):
 
 def layer(name, tensor, before=None, edge=False, non_negative=False, values=None):
     values = weight(4, 3, 3, 3) if values is None else values
-    return Layer(name, "Conv", Activation(tensor, before, non_negative), f"{name}.w", values, edge)
+    return Layer(name, "Conv", Activation(tensor, before, non_negative=non_negative), f"{name}.w", values, edge)
 
 
 LAYERS = [

@@ -56,6 +56,18 @@ def test_whole_takes_the_channels_together():
     np.testing.assert_allclose(got.b[0], np.abs(flat - flat.mean()).mean(), rtol=5e-3)
 
 
+@pytest.mark.parametrize("upper", [np.inf, 6.0, 0.001])
+def test_clamped_is_observing_behind_the_clamp(upper):
+    x = draw(5, 8)
+    got = statistics_of(x).tensors["t"].clamped(upper)
+    want = statistics_of(np.clip(x, 0, np.float32(upper))).tensors["t"]
+    np.testing.assert_array_equal(got.minimum, want.minimum)
+    np.testing.assert_array_equal(got.maximum, want.maximum)
+    assert (got.histogram.sum(axis=1) == got.count).all()
+    for field in ("mean", "std", "b"):
+        np.testing.assert_allclose(getattr(got, field), getattr(want, field), rtol=1e-2, atol=1e-4)
+
+
 def test_b_with_far_outliers():
     """Bins widen with the square root: one value a thousand times the spread costs b less than 5 percent."""
     x = np.random.default_rng(0).laplace(0, 1, (1, 1, 100_000)).astype(np.float32)
@@ -75,7 +87,7 @@ def test_file_round_trip(tmp_path):
     want.save(path)
     got = Statistics.load(path)
     assert (got.fingerprint, got.images) == (want.fingerprint, want.images)
-    for field in ("count", "minimum", "maximum", "sum", "sum_squares", "histogram"):
+    for field in ("count", "minimum", "maximum", "sum", "sum_squares", "anchor", "histogram"):
         np.testing.assert_array_equal(getattr(got.tensors["t"], field), getattr(want.tensors["t"], field))
     assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]
 

@@ -1,0 +1,107 @@
+"""What does calibration cost? Time against plain float inference, and peak memory against the number of images.
+
+    python benchmarks/calibration.py [--arch resnet50] [--json FILE]
+
+Random images and weights: neither time nor memory depends on their values. Each measurement of memory is a process
+of its own; times are taken in one process, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import onnxq
+from onnxq.export import export_model
+from onnxq.files import save_model
+from onnxq.runtime import make_session
+
+BATCH = 8
+
+
+def images(count: int) -> Iterator[NDArray[np.float32]]:
+    """Batches of random 224x224 images, made one at a time."""
+    random = np.random.default_rng(0)
+    for start in range(0, count, BATCH):
+        yield random.standard_normal((min(BATCH, count - start), 3, 224, 224)).astype(np.float32)
+
+
+def peak_mebibytes(model: Path, count: int) -> float:
+    """Peak resident memory of a process that calibrates on ``count`` images."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", str(model), str(count)], check=True, capture_output=True, text=True
+    )
+    return float(done.stdout)
+
+
+def child(model: str, count: int) -> None:
+    """Calibrate, and print the peak resident memory in MiB."""
+    onnxq.calibrate(model, images(count), provider="cpu")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def seconds(model: Path, count: int, turns: int) -> tuple[list[float], list[float]]:
+    """(calibration, plain inference) over the same images, in turns; the session's creation counts in both."""
+    batches = list(images(count))
+    calibration, inference = [], []
+    for _ in range(turns):
+        started = time.perf_counter()
+        session = make_session(model)
+        for batch in batches:
+            session.run(None, {"input": batch})
+        inference.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        onnxq.calibrate(model, batches, provider="cpu")
+        calibration.append(time.perf_counter() - started)
+    return calibration, inference
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="resnet50")
+    parser.add_argument("--images", type=int, default=64, help="for the time")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--memory", type=int, nargs="*", default=[64, 512], help="numbers of images for the memory")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child[0], int(args.child[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.onnx"
+        save_model(export_model(args.arch, weights="none"), model)
+        calibration, inference = seconds(model, args.images, args.turns)
+        memory = {str(count): peak_mebibytes(model, count) for count in args.memory}
+    ratios = [a / b for a, b in zip(calibration, inference, strict=True)]
+    result = {
+        "arch": args.arch,
+        "images": args.images,
+        "batch": BATCH,
+        "calibration_seconds": calibration,
+        "inference_seconds": inference,
+        "median_ratio": statistics.median(ratios),
+        "peak_mebibytes": memory,
+    }
+    print(f"{args.arch}, {args.images} images of 224x224, batch {BATCH}, CPU, median of {args.turns} turns")
+    print(f"  plain float inference  {statistics.median(inference):7.2f} s")
+    print(f"  calibration            {statistics.median(calibration):7.2f} s   {result['median_ratio']:.2f} x")
+    for count, peak in memory.items():
+        print(f"  peak memory, {count:>4} images  {peak:7.0f} MiB")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
