@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxq
-from onnxq.export import export_model
 from onnxq.files import save_model
 from onnxq.runtime import make_session
 
@@ -46,9 +45,10 @@ def peak_mebibytes(model: Path, count: int) -> float:
 
 
 def child(model: str, count: int) -> None:
-    """Calibrate, and print the peak resident memory in MiB."""
+    """Calibrate, and print the peak resident memory in MiB (of this process; ru_maxrss starts at its parent's)."""
     onnxq.calibrate(model, images(count), provider="cpu")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = Path("/proc/self/status").read_text()
+    print(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024)  # type: ignore[index]
 
 
 def seconds(model: Path, count: int, turns: int) -> tuple[list[float], list[float]]:
@@ -80,6 +80,8 @@ def main() -> None:
         child(args.child[0], int(args.child[1]))
         return
     with tempfile.TemporaryDirectory() as folder:
+        from onnxq.export import export_model  # not above: torch's memory is none of calibration's
+
         model = Path(folder) / "model.onnx"
         save_model(export_model(args.arch, weights="none"), model)
         calibration, inference = seconds(model, args.images, args.turns)

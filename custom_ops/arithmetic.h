@@ -39,7 +39,8 @@ constexpr int kHalfBins = 128;
 constexpr int kBins = 2 * kHalfBins;
 constexpr int kSmallestAnchorLog4 = -30;
 constexpr int kLargestAnchorLog4 = 63;
-constexpr double kFixedPoint = 1073741824.0;  // 2^30
+constexpr float kSumUnit = 33554432.0f;     // 2^25
+constexpr float kSquareUnit = 67108864.0f;  // 2^26
 
 // The smallest power of four that is no smaller than `reach`, within the anchors that exist.
 ONNXQ_HD float anchor_of(float reach) {
@@ -48,16 +49,28 @@ ONNXQ_HD float anchor_of(float reach) {
   return anchor;
 }
 
-// Bin of x / anchor: kHalfBins.. upwards for x >= 0, kHalfBins - 1.. downwards for x < 0.
+// Bin of x / anchor, which lies in [-1, 1]: kHalfBins.. upwards for x >= 0, kHalfBins - 1.. downwards for x < 0.
 ONNXQ_HD int32_t bin_of(float scaled) {
-  float bin = floorf(sqrtf(fabsf(scaled)) * static_cast<float>(kHalfBins));
-  bin = bin < kHalfBins - 1 ? bin : static_cast<float>(kHalfBins - 1);
-  float place = scaled < 0.0f ? kHalfBins - 1 - bin : kHalfBins + bin;
-  return static_cast<int32_t>(place);
+  int32_t bin = static_cast<int32_t>(sqrtf(fabsf(scaled)) * static_cast<float>(kHalfBins));
+  bin = bin < kHalfBins - 1 ? bin : kHalfBins - 1;
+  return scaled < 0.0f ? kHalfBins - 1 - bin : kHalfBins + bin;
 }
 
-// One term of the sums, as a multiple of 2^-30 of the anchor: sums of these are exact in double.
-ONNXQ_HD double fixed_point(double scaled) { return rint(scaled * kFixedPoint); }
+// One term of each sum, as an integer: sums of these are exact in any order.
+ONNXQ_HD int32_t sum_term(float scaled) { return static_cast<int32_t>(rintf(scaled * kSumUnit)); }
+ONNXQ_HD int32_t square_term(float scaled) { return static_cast<int32_t>(rintf(scaled * scaled * kSquareUnit)); }
+
+// Integer totals to real units: exact, both factors are powers of two.
+ONNXQ_HD double sum_of(int64_t total, float anchor) { return static_cast<double>(total) * anchor / kSumUnit; }
+ONNXQ_HD double square_sum_of(int64_t total, float anchor) {
+  return static_cast<double>(total) * (static_cast<double>(anchor) * anchor) / kSquareUnit;
+}
+
+// x / anchor in [-1, 1]: a value that is not finite counts as 0, one beyond the largest anchor as that.
+ONNXQ_HD float scaled_of(float x, float inverse_anchor) {
+  const float scaled = (x - x == 0.0f ? x : 0.0f) * inverse_anchor;
+  return scaled > 1.0f ? 1.0f : scaled < -1.0f ? -1.0f : scaled;
+}
 
 ONNXQ_HD bool is_finite_bits(uint32_t bits) { return (bits & 0x7fffffffu) < 0x7f800000u; }
 

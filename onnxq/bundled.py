@@ -17,8 +17,9 @@ def bundled_model(name: str) -> Path:
     """
     import onnxq
 
-    for folder in onnxq.__path__:  # installed: onnxq/models; in a checkout: models beside the package
-        for path in (Path(folder) / "models" / f"{name}.onnx", Path(folder).parent / "models" / f"{name}.onnx"):
-            if path.is_file():
-                return path
+    folders = [Path(folder) for folder in onnxq.__path__]
+    # A checkout has models/ beside the package; an installation has them inside.
+    for path in [folder.parent / "models" for folder in folders] + [folder / "models" for folder in folders]:
+        if (path / f"{name}.onnx").is_file():
+            return path / f"{name}.onnx"
     raise OnnxqError(f"the bundled model {name} is not installed; reinstall onnxq")

@@ -17,7 +17,7 @@ from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers, observer_outputs
 from onnxq.passes.normalize import normalize
-from onnxq.runtime import make_session
+from onnxq.runtime import make_session, session_options
 from onnxq.statistics import Statistics, TensorStatistics
 
 
@@ -71,7 +71,9 @@ def calibrate(
     source = load_model(model) if isinstance(model, (str, Path)) else model
     observed, activations = observation_model(source)
     names = observed_tensors(activations)
-    session = make_session(observed, provider, native=native)
+    options = session_options(native=native)
+    options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds
+    session = make_session(observed, provider, options=options)
     input_name = session.get_inputs()[0].name
     outputs = [output for name in names for output in observer_outputs(name)]
     width = len(observe.OUTPUTS)

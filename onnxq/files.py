@@ -80,8 +80,16 @@ def save_model(model: onnx.ModelProto, path: str | Path) -> None:
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
-    """SHA-256 of the graph and its weights: 64 hexadecimal digits. Metadata does not count."""
-    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+    """SHA-256 of the graph and its weights: 64 hexadecimal digits. Metadata and names of the model do not count."""
+    digest = hashlib.sha256()
+    for group in (model.graph.input, model.graph.output, model.graph.node, model.functions, model.opset_import):
+        for item in group:
+            digest.update(item.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
+        # raw_data is hashed where it lies: serializing would copy every weight
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:

@@ -90,7 +90,16 @@ def small_network(seed: int = 0) -> onnx.ModelProto:
             "w4": normal(5, 7), "b4": normal(5), "zero": np.float32(0), "six": np.float32(6),
         },
     )  # fmt: skip
-    helper.set_model_props(model, {"input_size": "[3, 8, 8]", "resize": "null", "crop": "null", "mean": "[0.5, 0.5, 0.5]", "std": "[0.25, 0.25, 0.25]"})
+    helper.set_model_props(
+        model,
+        {
+            "input_size": "[3, 8, 8]",
+            "resize": "null",
+            "crop": "null",
+            "mean": "[0.5, 0.5, 0.5]",
+            "std": "[0.25, 0.25, 0.25]",
+        },
+    )
     return model
 
 

@@ -13,7 +13,19 @@ from onnxq.histogram import anchor_of
 from onnxq.operators.observe import observe
 
 # exact optima by bits 0 .. 10, from bounded minimisation (tolerance 1e-5)
-LAPLACE = [1.049909, 1.862817, 2.830683, 3.897229, 5.028640, 6.204766, 7.413126, 8.645620, 9.896760, 11.162685, 12.440591]
+LAPLACE = [
+    1.049909,
+    1.862817,
+    2.830683,
+    3.897229,
+    5.028640,
+    6.204766,
+    7.413126,
+    8.645620,
+    9.896760,
+    11.162685,
+    12.440591,
+]
 GAUSS = [0.765775, 1.239905, 1.710635, 2.151593, 2.559137, 2.936201, 3.286914, 3.615114, 3.924035, 4.216330, 4.494164]
 
 X = np.float32([[-1.5, -0.9, -0.4, -0.1, 0.2, 0.6, 1.1, 2.9], [-0.2, -0.1, 0, 0.1, 0.3, 0.4, 0.5, 6]])
@@ -60,7 +72,9 @@ def test_published_whole_tensor_vector():
     mean = flat.mean(axis=1)
     b = np.abs(flat - mean).mean(axis=1)
     lower, upper = clip_interval(5.03 * b, mean, flat.min(axis=1), half_range=False)
-    expected = [-1.404208, -0.702104, -0.702104, 0, 0, 0.702104, 1.404208, 2.808417] + [0] * 5 + [0.702104, 0.702104, 6.318938]
+    expected = (
+        [-1.404208, -0.702104, -0.702104, 0, 0, 0.702104, 1.404208, 2.808417] + [0] * 5 + [0.702104, 0.702104, 6.318938]
+    )
     expected[12] = 0
     got = fake_quantize(X.reshape(-1), grid_from_range(lower, upper, 4), 0)
     np.testing.assert_allclose(got, [*expected[:8], 0, 0, 0, 0, 0, 0.702104, 0.702104, 6.318938], atol=2e-6)

@@ -114,7 +114,9 @@ def test_preprocessing_is_torchvisions():
             theirs = v2.Compose([v2.Resize(256, InterpolationMode(name)), v2.CenterCrop(224)])
             np.testing.assert_array_equal(ours.pixels(image), np.asarray(theirs(image)))
     pixels = ours.pixels(image)
-    normalized = v2.Compose([v2.PILToTensor(), v2.ToDtype(__import__("torch").float32, scale=True), v2.Normalize(ours.mean, ours.std)])
+    normalized = v2.Compose(
+        [v2.PILToTensor(), v2.ToDtype(__import__("torch").float32, scale=True), v2.Normalize(ours.mean, ours.std)]
+    )
     np.testing.assert_allclose(ours.normalize(pixels[None])[0], normalized(Image.fromarray(pixels)).numpy(), atol=1e-6)
 
 

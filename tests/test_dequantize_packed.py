@@ -31,11 +31,19 @@ def streams(draw):
 def test_all_agree(stream):
     codes, bits, kernel, random = stream
     grid = UniformGrid(
-        random.uniform(0.01, 1, len(bits)).astype(np.float32), random.integers(-20, 300, len(bits)).astype(np.float32), bits
+        random.uniform(0.01, 1, len(bits)).astype(np.float32),
+        random.integers(-20, 300, len(bits)).astype(np.float32),
+        bits,
     )
     shape = (len(bits), *kernel)
     want = dequantize(codes.astype(np.float32).reshape(shape), grid, 0)
-    feeds = {"codes": pack(codes, bits), "bits": bits, "scale": grid.scale, "zero_point": grid.zero_point, "shape": np.int64(shape)}
+    feeds = {
+        "codes": pack(codes, bits),
+        "bits": bits,
+        "scale": grid.scale,
+        "zero_point": grid.zero_point,
+        "shape": np.int64(shape),
+    }
     model = operator_model(operator.function(21), INPUTS, {"weights": (FLOAT, len(shape))})
     assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
     assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
@@ -54,7 +62,13 @@ def test_one_width_and_one_grid_for_all_channels():
 def test_it_is_folded_when_the_session_loads(tmp_path):
     bits = np.full(8, 4, np.int32)
     codes = np.random.default_rng(0).integers(0, 16, (8, 27)).astype(np.uint8)
-    feeds = {"codes": pack(codes, bits), "bits": np.int32([4]), "scale": np.ones(8, np.float32), "zero_point": np.zeros(8, np.float32), "shape": np.int64([8, 3, 3, 3])}
+    feeds = {
+        "codes": pack(codes, bits),
+        "bits": np.int32([4]),
+        "scale": np.ones(8, np.float32),
+        "zero_point": np.zeros(8, np.float32),
+        "shape": np.int64([8, 3, 3, 3]),
+    }
     model = operator_model(operator.function(21), INPUTS, {"weights": (FLOAT, 4)})
     del model.graph.input[:]
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in feeds.items())

@@ -27,7 +27,9 @@ def randomized(arch: str, classes: int) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize(("arch", "size"), [("resnet18", 32), ("mobilenet_v2", 64), ("squeezenet1_1", 64), ("alexnet", 64)])
+@pytest.mark.parametrize(
+    ("arch", "size"), [("resnet18", 32), ("mobilenet_v2", 64), ("squeezenet1_1", 64), ("alexnet", 64)]
+)
 def test_the_file_computes_what_torch_computes(tmp_path, arch, size):
     model = randomized(arch, 10)
     state = tmp_path / "state.pt"

@@ -100,7 +100,12 @@ def test_ties_go_to_even():
 
 def test_parameters_may_be_mixed_scalar_and_per_channel():
     x = np.arange(24, dtype=np.float32).reshape(2, 3, 4) - 9
-    feeds = {"x": x, "scale": np.array(0.5, np.float32), "zero_point": np.float32([[[0], [3], [7]]]), "bits": np.int32([[[2], [3], [4]]])}
+    feeds = {
+        "x": x,
+        "scale": np.array(0.5, np.float32),
+        "zero_point": np.float32([[[0], [3], [7]]]),
+        "bits": np.int32([[[2], [3], [4]]]),
+    }
     inputs = {"x": (FLOAT, 3), "scale": (FLOAT, 0), "zero_point": (FLOAT, 3), "bits": (INT32, 3)}
     model = operator_model(operator.function(21), inputs, {"y": (FLOAT, 3)})
     want = run_reference(model, feeds)[0]
@@ -114,9 +119,20 @@ def test_kernel_refuses_parameters_that_do_not_fit():
     one = np.ones((1, 1), np.float32)
     for scale, zero_point in [(np.ones((1, 4), np.float32), one), (np.ones((2, 3), np.float32), one)]:
         with pytest.raises(Exception, match="scale must be a scalar or have one value for each channel"):
-            session.run(None, {"x": np.ones((2, 3), np.float32), "scale": scale, "zero_point": zero_point, "bits": np.int32([[4]])})
+            session.run(
+                None,
+                {"x": np.ones((2, 3), np.float32), "scale": scale, "zero_point": zero_point, "bits": np.int32([[4]])},
+            )
     with pytest.raises(Exception, match="same axis"):
-        session.run(None, {"x": np.ones((2, 3), np.float32), "scale": np.ones((1, 3), np.float32), "zero_point": np.ones((2, 1), np.float32), "bits": np.int32([[4]])})
+        session.run(
+            None,
+            {
+                "x": np.ones((2, 3), np.float32),
+                "scale": np.ones((1, 3), np.float32),
+                "zero_point": np.ones((2, 1), np.float32),
+                "bits": np.int32([[4]]),
+            },
+        )
 
 
 @pytest.mark.skipif(find_library() is None, reason="the native library was not built")
@@ -127,7 +143,9 @@ def test_lesser_instruction_sets(isa):
     folder = os.path.dirname(__file__)
     environment = {**os.environ, "ONNXQ_CPU_ISA": isa, "PYTHONPATH": folder}
     setup = "import conftest; "
-    done = subprocess.run([sys.executable, "-c", setup + script], env=environment, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", setup + script], env=environment, cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -66,7 +66,9 @@ def test_calibration_is_the_same_without_the_library_and_in_other_batches(networ
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 def test_files_run_anywhere_with_the_same_bits(network, statistics, scheme, granularity):
-    recipe = Recipe(scheme=scheme, act_bits=3, weight_bits=5, act_granularity=granularity, weight_granularity=granularity)
+    recipe = Recipe(
+        scheme=scheme, act_bits=3, weight_bits=5, act_granularity=granularity, weight_granularity=granularity
+    )
     model = onnxq.quantize(network, statistics, recipe).model
     onnx.checker.check_model(model, full_check=True)
     x = images(4, seed=9)
@@ -95,7 +97,14 @@ def test_more_bits_come_closer(network, statistics):
     x = images(32, seed=9)
     want = run(network, {"input": x}, native=False)[0]
     errors = [
-        np.abs(run(onnxq.quantize(network, statistics, Recipe(scheme="minmax", act_bits=b, weight_bits=b)).model, {"input": x}, native=False)[0] - want).mean()
+        np.abs(
+            run(
+                onnxq.quantize(network, statistics, Recipe(scheme="minmax", act_bits=b, weight_bits=b)).model,
+                {"input": x},
+                native=False,
+            )[0]
+            - want
+        ).mean()
         for b in (2, 4, 6, 8)
     ]
     assert errors == sorted(errors, reverse=True)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from onnxq.grids.uniform import fake_quantize, grid_from_range, quantize
 
 # three channels of a weight, and what 4 bits over each channel's own range make of them
-WEIGHT = np.float32([[-0.8, -0.31, 0.05, 0.12, 0.33, 0.9], [0.10, 0.12, 0.17, 0.20, 0.26, 0.31], [-2, -1, 0, 0.5, 1, 3]])
+WEIGHT = np.float32(
+    [[-0.8, -0.31, 0.05, 0.12, 0.33, 0.9], [0.10, 0.12, 0.17, 0.20, 0.26, 0.31], [-2, -1, 0, 0.5, 1, 3]]
+)
 FOUR_BITS = [
     [-0.793333, -0.34, 0, 0.113333, 0.34, 0.906667],
     [0.098, 0.126, 0.168, 0.196, 0.266, 0.308],

@@ -35,7 +35,9 @@ def batch_norm(channels):
 
 def assert_same_function(a, b, shape, tolerance=1e-4):
     x = images(3, shape)
-    np.testing.assert_allclose(run(a, {"x": x}, native=False)[0], run(b, {"x": x}, native=False)[0], rtol=1e-3, atol=tolerance)
+    np.testing.assert_allclose(
+        run(a, {"x": x}, native=False)[0], run(b, {"x": x}, native=False)[0], rtol=1e-3, atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("bias", [True, False])

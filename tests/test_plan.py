@@ -50,7 +50,9 @@ def test_edges_have_their_own_bits_and_shared_tensors_one_grid():
 
 
 def test_a_tensor_shared_with_an_edge_takes_the_wider_bits():
-    got = plan([layer("a", "x", "pre", non_negative=True), layer("b", "x", "pre", edge=True, non_negative=True)], act_bits=4)
+    got = plan(
+        [layer("a", "x", "pre", non_negative=True), layer("b", "x", "pre", edge=True, non_negative=True)], act_bits=4
+    )
     assert got.activations["x"].bits.max() == 8
 
 

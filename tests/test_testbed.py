@@ -31,7 +31,11 @@ def quantize_all(model, statistics, recipes, folder):
 def resnet20(testbed, tmp_path_factory):
     model = testbed / "models" / "resnet20_cifar10.onnx"
     statistics = onnxq.calibrate(model, (b.images for b in loader(testbed, model, "cifar10/calib", "calib", 256)))
-    recipes = [Recipe(scheme="minmax"), Recipe(scheme="aciq-laplace"), Recipe(scheme="minmax", act_granularity="per-tensor")]
+    recipes = [
+        Recipe(scheme="minmax"),
+        Recipe(scheme="aciq-laplace"),
+        Recipe(scheme="minmax", act_granularity="per-tensor"),
+    ]
     return quantize_all(model, statistics, recipes, tmp_path_factory.mktemp("resnet20"))
 
 
@@ -49,7 +53,9 @@ def test_the_library_changes_no_bit_of_the_logits(testbed, resnet20):
 
     batch = next(iter(loader(testbed, resnet20[0], "cifar10/test", "test", 64)))
     for path in resnet20[1:]:
-        with_library, without = (make_session(path, native=native).run(None, {"input": batch.images})[0] for native in (True, False))
+        with_library, without = (
+            make_session(path, native=native).run(None, {"input": batch.images})[0] for native in (True, False)
+        )
         assert (with_library == without).all()
 
 

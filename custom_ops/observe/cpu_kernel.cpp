@@ -10,74 +10,63 @@ namespace {
 constexpr int64_t kBlock = 512;  // values whose bins are computed together before they are counted
 constexpr int kTables = 4;       // separate tables: equal neighbours must not wait for each other's count
 
-// Reductions run in independent lanes, which the compiler maps to vector registers: it may not reorder a
-// float reduction by itself. Reordering changes nothing here: minima do not depend on order, the sums are exact.
-constexpr int kLanes = 16;
-
+// Extremes as integers in the order of floats, -NaN < -Inf < ... < -0 < +0 < ... < +Inf < +NaN: unlike a float
+// minimum, an integer one may be reordered, which lets the compiler vectorize it.
 struct Extremes {
-  float lowest = __builtin_inff();
-  float highest = -__builtin_inff();
-  uint32_t largest_bits = 0;  // of |x|: tells whether all values are finite
+  int32_t lowest = INT32_MAX;
+  int32_t highest = INT32_MIN;
 };
 
-uint32_t magnitude_bits(float value) {
-  uint32_t bits;
+constexpr int32_t kInfinity = 0x7f800000;
+
+int32_t ordered(float value) {
+  int32_t bits;
   __builtin_memcpy(&bits, &value, 4);
-  return bits & 0x7fffffffu;
+  return bits ^ ((bits >> 31) & 0x7fffffff);
 }
 
-void include(float value, Extremes& seen) {
-  const uint32_t bits = magnitude_bits(value);
-  seen.largest_bits = bits > seen.largest_bits ? bits : seen.largest_bits;
-  seen.lowest = value < seen.lowest ? value : seen.lowest;
-  seen.highest = value > seen.highest ? value : seen.highest;
+float from_ordered(int32_t key) {
+  const int32_t bits = key ^ ((key >> 31) & 0x7fffffff);
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
 }
 
-void extremes_of(const float* __restrict x, int64_t count, Extremes& seen) {
-  float lowest[kLanes], highest[kLanes];
-  uint32_t largest_bits[kLanes];
-  for (int j = 0; j < kLanes; ++j) lowest[j] = seen.lowest, highest[j] = seen.highest, largest_bits[j] = 0;
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) {
-      const float value = x[i + j];
-      const uint32_t bits = magnitude_bits(value);
-      largest_bits[j] = bits > largest_bits[j] ? bits : largest_bits[j];
-      lowest[j] = value < lowest[j] ? value : lowest[j];
-      highest[j] = value > highest[j] ? value : highest[j];
-    }
-  for (; i < count; ++i) include(x[i], seen);
-  for (int j = 0; j < kLanes; ++j) {
-    seen.lowest = lowest[j] < seen.lowest ? lowest[j] : seen.lowest;
-    seen.highest = highest[j] > seen.highest ? highest[j] : seen.highest;
-    seen.largest_bits = largest_bits[j] > seen.largest_bits ? largest_bits[j] : seen.largest_bits;
-  }
-}
+bool all_finite(const Extremes& seen) { return seen.highest < kInfinity && seen.lowest > (kInfinity ^ -1); }
 
-// Extremes with NaN and Inf read as zero, for the rare channel that has them.
-void extremes_of_cleaned(const float* x, int64_t count, Extremes& seen) {
-  for (int64_t i = 0; i < count; ++i) include(is_finite_bits(magnitude_bits(x[i])) ? x[i] : 0.0f, seen);
-}
-
-// The histogram of up to kBlock values and their terms of the sums. kClean: they are known to be finite.
+// kClean: NaN and Inf read as zero.
 template <bool kClean>
-void accumulate_block(const float* __restrict x, int64_t count, float inverse_anchor, double* __restrict sum,
-                      double* __restrict sum_squares, int32_t* __restrict tables) {
+void extremes_of(const float* __restrict x, int64_t count, Extremes& seen) {
+  int32_t lowest = seen.lowest, highest = seen.highest;
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t key = ordered(kClean && x[i] - x[i] != 0.0f ? 0.0f : x[i]);
+    lowest = key < lowest ? key : lowest;
+    highest = key > highest ? key : highest;
+  }
+  seen = {lowest, highest};
+}
+
+struct Totals {
+  int64_t sum = 0;
+  int64_t squares = 0;
+};
+
+// The histogram of up to kBlock values and their terms of the sums. kPlain: all are finite and within the anchor.
+template <bool kPlain>
+void accumulate_block(const float* __restrict x, int64_t count, float inverse_anchor, Totals& totals,
+                      int32_t* __restrict tables) {
   float scaled[kBlock];
   int32_t bin[kBlock];
-  const int64_t padded = (count + kLanes - 1) / kLanes * kLanes;
+  for (int64_t i = 0; i < count; ++i)  // exact: the anchor is a power of two
+    scaled[i] = kPlain ? x[i] * inverse_anchor : scaled_of(x[i], inverse_anchor);
+  int64_t sum = 0, squares = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const float value = kClean || x[i] - x[i] == 0.0f ? x[i] : 0.0f;
-    scaled[i] = value * inverse_anchor;  // exact: the anchor is a power of two
+    sum += sum_term(scaled[i]);
+    squares += square_term(scaled[i]);
   }
-  for (int64_t i = count; i < padded; ++i) scaled[i] = 0.0f;  // adds nothing to the sums; not counted
-  for (int64_t i = 0; i < padded; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) {
-      const double wide = scaled[i + j];
-      sum[j] += fixed_point(wide);
-      sum_squares[j] += fixed_point(wide * wide);
-    }
-  for (int64_t i = 0; i < padded; ++i) bin[i] = bin_of(scaled[i]);
+  for (int64_t i = 0; i < count; ++i) bin[i] = bin_of(scaled[i]);
+  totals.sum += sum;
+  totals.squares += squares;
   int64_t i = 0;
   for (; i + kTables <= count; i += kTables)
     for (int t = 0; t < kTables; ++t) ++tables[t * kBins + bin[i + t]];
@@ -91,31 +80,31 @@ void ONNXQ_KERNEL(observe_channel)(const float* x, ObserveShape shape, int64_t c
   const float* first = x + channel * shape.inner;
 
   Extremes seen;
-  for (int64_t n = 0; n < shape.batch; ++n) extremes_of(first + n * sample, shape.inner, seen);
-  const bool clean = is_finite_bits(seen.largest_bits);
+  for (int64_t n = 0; n < shape.batch; ++n) extremes_of<false>(first + n * sample, shape.inner, seen);
+  const bool empty = shape.batch * shape.inner == 0;
+  const bool clean = empty || all_finite(seen);
   if (!clean) {
     seen = Extremes{};
-    for (int64_t n = 0; n < shape.batch; ++n) extremes_of_cleaned(first + n * sample, shape.inner, seen);
+    for (int64_t n = 0; n < shape.batch; ++n) extremes_of<true>(first + n * sample, shape.inner, seen);
   }
-  const float reach = fmaxf(fabsf(seen.lowest), fabsf(seen.highest));
+  const float lowest = empty ? __builtin_inff() : from_ordered(seen.lowest);
+  const float highest = empty ? -__builtin_inff() : from_ordered(seen.highest);
+  const float reach = fmaxf(fabsf(lowest), fabsf(highest));
   const float anchor = anchor_of(reach);
 
-  double sums[kLanes] = {}, sums_squares[kLanes] = {};
+  Totals totals;
   int32_t tables[kTables * kBins] = {};
-  const auto accumulate = clean ? accumulate_block<true> : accumulate_block<false>;
+  const auto accumulate = clean && reach <= anchor ? accumulate_block<true> : accumulate_block<false>;
   for (int64_t n = 0; n < shape.batch; ++n)
     for (int64_t i = 0; i < shape.inner; i += kBlock) {
       const int64_t length = shape.inner - i < kBlock ? shape.inner - i : kBlock;
-      accumulate(first + n * sample + i, length, 1.0f / anchor, sums, sums_squares, tables);
+      accumulate(first + n * sample + i, length, 1.0f / anchor, totals, tables);
     }
-  double sum = 0, sum_squares = 0;
-  for (int j = 0; j < kLanes; ++j) sum += sums[j], sum_squares += sums_squares[j];
 
-  const double wide = anchor;
-  out.minimum[channel] = clean ? seen.lowest : __builtin_nanf("");
-  out.maximum[channel] = clean ? seen.highest : __builtin_nanf("");
-  out.sum[channel] = clean ? sum * wide / kFixedPoint : __builtin_nan("");
-  out.sum_squares[channel] = clean ? sum_squares * (wide * wide) / kFixedPoint : __builtin_nan("");
+  out.minimum[channel] = clean ? lowest : __builtin_nanf("");
+  out.maximum[channel] = clean ? highest : __builtin_nanf("");
+  out.sum[channel] = clean ? sum_of(totals.sum, anchor) : __builtin_nan("");
+  out.sum_squares[channel] = clean ? square_sum_of(totals.squares, anchor) : __builtin_nan("");
   int32_t* row = out.histogram + channel * kBins;
   for (int b = 0; b < kBins; ++b) row[b] = tables[b] + tables[kBins + b] + tables[2 * kBins + b] + tables[3 * kBins + b];
 }

@@ -4,8 +4,8 @@
 #include "observe/kernels.h"
 
 // Four launches on the session's stream. The outputs serve as accumulators: minimum and maximum hold
-// order-preserving integers until `finish` decodes them; the sums add integers in double, hence exactly
-// and independent of the order in which the atomics arrive. A non-finite value makes the sums NaN.
+// order-preserving integers until `finish` decodes them, the sums hold 64-bit integer totals. All of it is
+// independent of the order in which the atomics arrive. `kNonFinite` marks a channel with NaN or Inf in it.
 
 namespace onnxq {
 namespace {
@@ -25,6 +25,11 @@ __device__ __forceinline__ float decode(uint32_t code) {
   return __uint_as_float(code & 0x80000000u ? code & 0x7fffffffu : ~code);
 }
 
+// A total that no sum of terms reaches; later terms are far too small to wrap it round to another meaning.
+constexpr long long kNonFinite = -(1LL << 62);
+constexpr long long kNonFiniteLimit = -(1LL << 61);
+
+__device__ __forceinline__ unsigned long long* totals(double* sums) { return reinterpret_cast<unsigned long long*>(sums); }
 __device__ __forceinline__ uint32_t* codes(float* extremes) { return reinterpret_cast<uint32_t*>(extremes); }
 
 __global__ void __launch_bounds__(kThreads) start(ObserveShape shape, ObserveOutputs out) {
@@ -33,8 +38,8 @@ __global__ void __launch_bounds__(kThreads) start(ObserveShape shape, ObserveOut
   if (i < shape.channels) {
     codes(out.minimum)[i] = encode(INFINITY);
     codes(out.maximum)[i] = encode(-INFINITY);
-    out.sum[i] = 0;
-    out.sum_squares[i] = 0;
+    totals(out.sum)[i] = 0;
+    totals(out.sum_squares)[i] = 0;
   }
 }
 
@@ -69,7 +74,7 @@ __global__ void __launch_bounds__(kThreads) extremes(const float* __restrict__ x
     atomicMin(codes(out.minimum) + blockIdx.x, low);
     atomicMax(codes(out.maximum) + blockIdx.x, high);
   }
-  if (bad) out.sum[blockIdx.x] = out.sum_squares[blockIdx.x] = nan("");
+  if (bad) totals(out.sum)[blockIdx.x] = static_cast<unsigned long long>(kNonFinite);
 }
 
 __global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, ObserveShape shape, ObserveOutputs out) {
@@ -79,22 +84,20 @@ __global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, O
   const float lowest = decode(codes(out.minimum)[blockIdx.x]), highest = decode(codes(out.maximum)[blockIdx.x]);
   const float anchor = anchor_of(fmaxf(fabsf(lowest), fabsf(highest)));
   const float inverse = 1.0f / anchor;  // exact: the anchor is a power of two
-  double sum = 0, sum_squares = 0;
+  long long sum = 0, squares = 0;
   for_each_value(x, shape, [&](float value) {
-    const float scaled = (is_finite(value) ? value : 0.0f) * inverse;
-    const double wide = scaled;
-    sum += fixed_point(wide);
-    sum_squares += fixed_point(wide * wide);
+    const float scaled = scaled_of(value, inverse);
+    sum += sum_term(scaled);
+    squares += square_term(scaled);
     atomicAdd(table + bin_of(scaled), 1);
   });
   for (int offset = 16; offset > 0; offset /= 2) {
     sum += __shfl_xor_sync(kWarp, sum, offset);
-    sum_squares += __shfl_xor_sync(kWarp, sum_squares, offset);
+    squares += __shfl_xor_sync(kWarp, squares, offset);
   }
-  const double unit = anchor;
   if (threadIdx.x % 32 == 0) {
-    atomicAdd(out.sum + blockIdx.x, sum * unit / kFixedPoint);
-    atomicAdd(out.sum_squares + blockIdx.x, sum_squares * (unit * unit) / kFixedPoint);
+    atomicAdd(totals(out.sum) + blockIdx.x, static_cast<unsigned long long>(sum));
+    atomicAdd(totals(out.sum_squares) + blockIdx.x, static_cast<unsigned long long>(squares));
   }
   __syncthreads();
   for (int b = threadIdx.x; b < kBins; b += kThreads)
@@ -104,9 +107,15 @@ __global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, O
 __global__ void __launch_bounds__(kThreads) finish(ObserveShape shape, ObserveOutputs out) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= shape.channels) return;
-  const bool bad = isnan(out.sum[i]);
-  out.minimum[i] = bad ? nanf("") : decode(codes(out.minimum)[i]);
-  out.maximum[i] = bad ? nanf("") : decode(codes(out.maximum)[i]);
+  const float lowest = decode(codes(out.minimum)[i]), highest = decode(codes(out.maximum)[i]);
+  const float anchor = anchor_of(fmaxf(fabsf(lowest), fabsf(highest)));
+  const auto sum = static_cast<long long>(totals(out.sum)[i]);
+  const auto squares = static_cast<long long>(totals(out.sum_squares)[i]);
+  const bool bad = sum < kNonFiniteLimit;
+  out.minimum[i] = bad ? nanf("") : lowest;
+  out.maximum[i] = bad ? nanf("") : highest;
+  out.sum[i] = bad ? nan("") : sum_of(sum, anchor);
+  out.sum_squares[i] = bad ? nan("") : square_sum_of(squares, anchor);
 }
 
 unsigned blocks_for(int64_t items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }

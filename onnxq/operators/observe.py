@@ -3,14 +3,14 @@
     x            float32 [N, C, ...], channels second
     minimum      float32 [C]
     maximum      float32 [C]
-    sum          float64 [C], of round(x / A * 2^30) * A * 2^-30
-    sum_squares  float64 [C], of round((x / A)^2 * 2^30) * A^2 * 2^-30
+    sum          float64 [C], of round(s * 2^25) * A * 2^-25, s = x / A in float32
+    sum_squares  float64 [C], of round(s * s * 2^26) * A^2 * 2^-26, s * s in float32
     histogram    int32 [C, 256], the bins of ``onnxq.histogram``
 
-A is the channel's anchor: the smallest power of four that is no smaller than any |x|. Rounding the terms
-to a multiple of A * 2^-30 makes every partial sum exact in float64 (up to 2^22 values of the full range a
-channel), so that the sums do not depend on the order of addition: kernels on any device and with any
-number of threads agree bit for bit with the function body.
+A is the channel's anchor: the smallest power of four that is no smaller than any |x| (and 2^126 beyond that, with
+s clamped to -1 .. 1). The terms of the sums are integers, so that the sums do not depend on the order of addition:
+kernels on any device and with any number of threads agree bit for bit with the function body. Rounding the terms
+costs the mean less than A * 2^-26, and the mean square less than A^2 * 2^-27.
 
 A channel with NaN or Inf in it has NaN for all four moments; its histogram counts such values as 0. An
 empty channel has minimum = +Inf, maximum = -Inf.
@@ -30,7 +30,8 @@ from onnxq.operators import parse_function
 NAME = "Observe"
 OUTPUTS = ("minimum", "maximum", "sum", "sum_squares", "histogram")
 
-FIXED_POINT = 2.0**30
+SUM_UNIT = np.float32(2**25)
+SQUARE_UNIT = np.float32(2**26)
 
 BODY = f"""
 Observe (x) => (minimum, maximum, sum, sum_squares, histogram)
@@ -77,25 +78,32 @@ Observe (x) => (minimum, maximum, sum, sum_squares, histogram)
     anchor = Gather (anchors, anchor_index)
     channel_shape = Constant <value = int64[2] {{-1, 1}}> ()
     anchor_column = Reshape (anchor, channel_shape)
-    scaled = Div (values, anchor_column)
+    unclamped = Div (values, anchor_column)
+    full = Constant <value = float {{1.0}}> ()
+    minus_full = Constant <value = float {{-1.0}}> ()
+    scaled = Clip (unclamped, minus_full, full)
 
-    unit = Constant <value = double {{{FIXED_POINT:.1f}}}> ()
     anchor64 = Cast <to: int = 11> (anchor)
-    scaled64 = Cast <to: int = 11> (scaled)
-    fixed = Mul (scaled64, unit)
-    term = Round (fixed)
-    total = ReduceSum <keepdims: int = 0> (term, samples)
-    total_units = Mul (total, anchor64)
-    finite_sum = Div (total_units, unit)
     nan64 = Cast <to: int = 11> (nan)
+    sum_unit = Constant <value = float {{{SUM_UNIT:.1f}}}> ()
+    sum_unit64 = Cast <to: int = 11> (sum_unit)
+    in_sum_units = Mul (scaled, sum_unit)
+    term = Round (in_sum_units)
+    term64 = Cast <to: int = 11> (term)
+    total = ReduceSum <keepdims: int = 0> (term64, samples)
+    total_units = Mul (total, anchor64)
+    finite_sum = Div (total_units, sum_unit64)
     sum = Where (bad, nan64, finite_sum)
-    square = Mul (scaled64, scaled64)
-    fixed_square = Mul (square, unit)
-    square_term = Round (fixed_square)
-    square_total = ReduceSum <keepdims: int = 0> (square_term, samples)
+    square_unit = Constant <value = float {{{SQUARE_UNIT:.1f}}}> ()
+    square_unit64 = Cast <to: int = 11> (square_unit)
+    square = Mul (scaled, scaled)
+    in_square_units = Mul (square, square_unit)
+    square_term = Round (in_square_units)
+    square_term64 = Cast <to: int = 11> (square_term)
+    square_total = ReduceSum <keepdims: int = 0> (square_term64, samples)
     anchor_square = Mul (anchor64, anchor64)
     square_units = Mul (square_total, anchor_square)
-    finite_sum_squares = Div (square_units, unit)
+    finite_sum_squares = Div (square_units, square_unit64)
     sum_squares = Where (bad, nan64, finite_sum_squares)
 
     magnitude = Abs (scaled)
@@ -162,16 +170,16 @@ def observe(x: NDArray[np.float32]) -> Observation:
     lowest = rows.min(axis=1, initial=np.inf).astype(np.float32)
     highest = rows.max(axis=1, initial=-np.inf).astype(np.float32)
     anchor = anchor_of(lowest, highest)
-    scaled = (rows / anchor[:, None]).astype(np.float64)
+    scaled = np.clip(rows / anchor[:, None], np.float32(-1), np.float32(1))
     anchor64 = anchor.astype(np.float64)
     histogram = np.zeros((channels, BINS), np.int32)
     np.add.at(histogram, (np.arange(channels)[:, None], bin_index(rows, anchor[:, None])), 1)
-    sums = np.rint(scaled * FIXED_POINT).sum(axis=1) * anchor64 / FIXED_POINT
-    sums_squares = np.rint(scaled * scaled * FIXED_POINT).sum(axis=1) * (anchor64 * anchor64) / FIXED_POINT
+    total = np.rint(scaled * SUM_UNIT).sum(axis=1, dtype=np.float64)
+    square_total = np.rint(scaled * scaled * SQUARE_UNIT).sum(axis=1, dtype=np.float64)
     return Observation(
         minimum=np.where(bad, np.float32(np.nan), lowest),
         maximum=np.where(bad, np.float32(np.nan), highest),
-        sum=np.where(bad, np.nan, sums),
-        sum_squares=np.where(bad, np.nan, sums_squares),
+        sum=np.where(bad, np.nan, total * anchor64 / np.float64(SUM_UNIT)),
+        sum_squares=np.where(bad, np.nan, square_total * (anchor64 * anchor64) / np.float64(SQUARE_UNIT)),
         histogram=histogram,
     )

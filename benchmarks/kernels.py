@@ -1,0 +1,104 @@
+"""How fast are the CPU kernels? Against a copy of the same memory and against their function bodies, in turns.
+
+python benchmarks/kernels.py [--threads 2] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+from onnxq.operators import DOMAIN, VERSION, fake_quantize, observe
+from onnxq.runtime import make_session, session_options
+
+SHAPE = (8, 64, 181, 181)  # 64 MiB of float32
+CHANNELS = SHAPE[1]
+
+
+def model_of(name: str) -> onnx.ModelProto:
+    """A model of one node with constant per-channel parameters; ``copy`` is an Identity between two copies."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
+    constants = [
+        helper.make_tensor("scale", TensorProto.FLOAT, [1, CHANNELS, 1, 1], np.linspace(0.1, 0.3, CHANNELS)),
+        helper.make_tensor("zero_point", TensorProto.FLOAT, [1, CHANNELS, 1, 1], np.full(CHANNELS, 7.0)),
+        helper.make_tensor("bits", TensorProto.INT32, [], [4]),
+    ]
+    if name == "FakeQuantize":
+        nodes = [helper.make_node(name, ["x", "scale", "zero_point", "bits"], ["y"], domain=DOMAIN)]
+        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, SHAPE)]
+        functions = [fake_quantize.function(21)]
+    else:
+        nodes = [helper.make_node(name, ["x"], list(observe.OUTPUTS), domain=DOMAIN)]
+        outputs = [helper.make_tensor_value_info("histogram", TensorProto.INT32, [CHANNELS, 256])]
+        functions = [observe.function(21)]
+    return helper.make_model(
+        helper.make_graph(nodes, name, [x], outputs, constants if name == "FakeQuantize" else []),
+        functions=functions,
+        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
+        ir_version=10,
+    )
+
+
+def runner(name: str, native: bool, threads: int, x: np.ndarray) -> Callable[[], object]:
+    """A call that runs the operator into memory that is there already."""
+    options = session_options(native=native)
+    options.intra_op_num_threads = threads
+    session = make_session(model_of(name), options=options)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
+    for output in session.get_outputs():
+        kind = np.int32 if output.name == "histogram" else np.float32
+        value = ort.OrtValue.ortvalue_from_shape_and_type([CHANNELS, 256] if kind == np.int32 else list(SHAPE), kind)
+        binding.bind_ortvalue_output(output.name, value)
+    return lambda: session.run_with_iobinding(binding)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    import torch  # its copy runs on as many threads as the kernels
+
+    torch.set_num_threads(args.threads)
+    x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
+    source, target = torch.from_numpy(x), torch.empty(SHAPE)
+    candidates: dict[str, Callable[[], object]] = {"copy": lambda: target.copy_(source)}
+    for name in ("FakeQuantize", "Observe"):
+        candidates[f"{name} kernel"] = runner(name, True, args.threads, x)
+        candidates[f"{name} body"] = runner(name, False, args.threads, x)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for turn in range(args.turns + 1):
+        for name, call in candidates.items():
+            started = time.perf_counter()
+            call()
+            if turn > 0:  # the first one warms up
+                times[name].append(time.perf_counter() - started)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    print(
+        f"{x.nbytes / 2**20:.0f} MiB float32 {list(SHAPE)}, per channel, {args.threads} threads, median of {args.turns} turns"
+    )
+    for name, value in median.items():
+        print(f"  {name:20} {1e3 * value:8.1f} ms   {median['copy'] / value:5.2f} of the copy's speed")
+    for name in ("FakeQuantize", "Observe"):
+        print(
+            f"  {name}: the kernel is {median[f'{name} body'] / median[f'{name} kernel']:.1f} times as fast as the body"
+        )
+    if args.json:
+        args.json.write_text(
+            json.dumps({"bytes": x.nbytes, "threads": args.threads, "seconds": times}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
