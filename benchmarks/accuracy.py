@@ -59,7 +59,7 @@ def recipes() -> dict[str, Recipe]:
     for weight_bits, act_bits in ((4, 4), (8, 4), (4, 8)):
         for scheme in ("minmax", "percentile", "aciq-laplace", "aciq-gauss"):
             label = f"w{weight_bits}a{act_bits}-{scheme}"
-            named[label] = Recipe(scheme, act_bits=act_bits, weight_bits=weight_bits)  # type: ignore[arg-type]
+            named[label] = Recipe(scheme, act_bits=act_bits, weight_bits=weight_bits)
     return named
 
 

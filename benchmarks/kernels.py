@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from onnxq.operators import DOMAIN, VERSION, fake_quantize, observe
@@ -25,7 +26,7 @@ CHANNELS = SHAPE[1]
 
 
 def model_of(name: str) -> onnx.ModelProto:
-    """A model of one node with constant per-channel parameters; ``copy`` is an Identity between two copies."""
+    """A model of one node with constant per-channel parameters."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
     constants = [
         helper.make_tensor("scale", TensorProto.FLOAT, [1, CHANNELS, 1, 1], np.linspace(0.1, 0.3, CHANNELS)),
@@ -48,7 +49,7 @@ def model_of(name: str) -> onnx.ModelProto:
     )
 
 
-def runner(name: str, native: bool, threads: int, x: np.ndarray) -> Callable[[], object]:
+def runner(name: str, native: bool, threads: int, x: NDArray[np.float32]) -> Callable[[], object]:
     """A call that runs the operator into memory that is there already."""
     options = session_options(native=native)
     options.intra_op_num_threads = threads
@@ -85,9 +86,7 @@ def main() -> None:
             if turn > 0:  # the first one warms up
                 times[name].append(time.perf_counter() - started)
     median = {name: statistics.median(values) for name, values in times.items()}
-    print(
-        f"{x.nbytes / 2**20:.0f} MiB float32 {list(SHAPE)}, per channel, {args.threads} threads, median of {args.turns} turns"
-    )
+    print(f"{x.nbytes / 2**20:.0f} MiB float32 {list(SHAPE)}, {args.threads} threads, median of {args.turns} turns")
     for name, value in median.items():
         print(f"  {name:20} {1e3 * value:8.1f} ms   {median['copy'] / value:5.2f} of the copy's speed")
     for name in ("FakeQuantize", "Observe"):

@@ -51,7 +51,7 @@ def top1(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor, dev
     with torch.no_grad():
         hits = [
             (model(normalise(x, device)).argmax(1).cpu() == y).sum().item()
-            for x, y in zip(pixels.split(250), labels.split(250), strict=True)
+            for x, y in zip(torch.split(pixels, 250), torch.split(labels, 250), strict=True)
         ]
     return 100 * sum(hits) / len(labels)
 
@@ -82,7 +82,7 @@ def main() -> None:
         started, total = time.time(), 0.0
         model.train()
         order = torch.randperm(args.images)[: args.images // args.batch * args.batch]
-        for index in order.split(args.batch):
+        for index in torch.split(order, args.batch):
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
                 loss = loss_of(model(normalise(augment(pixels[index]), device)), labels[index].to(device))
             optimizer.zero_grad()

@@ -72,6 +72,7 @@ def export_model(
                 verbose=False,
                 optimize=True,
             )
+        assert program is not None
         exported = program.model_proto
     except Exception as error:  # torch raises many kinds
         raise OnnxqError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class Preprocessing:
         """
         if "mean" not in values or "std" not in values:
             return None
-        fields = {}
+        fields: dict[str, Any] = {}
         for name in Preprocessing.__dataclass_fields__:
             if name in values:
                 text = values[name]
@@ -76,15 +77,10 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop, as torchvision does with PIL images: uint8 [H, W, channels]."""
         image = image.convert("RGB" if self.input_size[0] == 3 else "L")
-        if self.resize is not None:
-            scale = self.resize / min(image.size)
-            if scale != 1:
-                # torchvision truncates the long side
-                size = tuple(
-                    self.resize if side == min(image.size) else int(self.resize * side / min(image.size))
-                    for side in image.size
-                )
-                image = image.resize(size, _FILTERS[self.interpolation])
+        if self.resize is not None and min(image.size) != self.resize:
+            short, long = min(image.size), int(self.resize * max(image.size) / min(image.size))  # torchvision truncates
+            size = (self.resize, long) if image.width == short else (long, self.resize)
+            image = image.resize(size, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)
             image = image.crop((left, top, left + self.crop, top + self.crop))

@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,9 +177,12 @@ class Statistics:
                 for name, tensor in self.tensors.items()
             ],
         }
-        arrays = {field: np.concatenate([getattr(tensor, field) for tensor in tensors]) for field in ARRAYS}
+        arrays: dict[str, Any] = {
+            field: np.concatenate([getattr(tensor, field) for tensor in tensors]) for field in ARRAYS
+        }
+        arrays["meta"] = np.array(json.dumps(meta))
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, meta=np.array(json.dumps(meta)), **arrays)
+            np.savez_compressed(file, **arrays)
 
     @staticmethod
     def load(path: str | Path) -> Statistics:

@@ -35,7 +35,7 @@ def test_folder_with_a_class_list(small_data, tmp_path):
 
 @pytest.mark.parametrize("spec", ["nowhere", "cifar10:nowhere", "cifar100:nowhere", "nothing.npz"])
 def test_missing_data_is_said(spec):
-    with pytest.raises(OnnxqError, match="nowhere|nothing"):
+    with pytest.raises(OnnxqError, match=r"nowhere|nothing"):
         open_dataset(spec, "test")
 
 

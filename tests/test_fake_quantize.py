@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,13 +140,19 @@ def test_kernel_refuses_parameters_that_do_not_fit():
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])
 def test_lesser_instruction_sets(isa):
     """The other builds of the kernels, in a process of their own: the choice is made once."""
-    script = "import test_fake_quantize as f, test_observe as o; f.test_all_agree(); f.test_all_agree_in_float16(); o.test_all_agree()"
-    folder = os.path.dirname(__file__)
-    environment = {**os.environ, "ONNXQ_CPU_ISA": isa, "PYTHONPATH": folder}
-    setup = "import conftest; "
-    done = subprocess.run(
-        [sys.executable, "-c", setup + script], env=environment, cwd=folder, capture_output=True, text=True
+    script = "; ".join(
+        [
+            "import conftest",
+            "import test_fake_quantize as f",
+            "import test_observe as o",
+            "f.test_all_agree()",
+            "f.test_all_agree_in_float16()",
+            "o.test_all_agree()",
+        ]
     )
+    folder = str(Path(__file__).parent)
+    environment = {**os.environ, "ONNXQ_CPU_ISA": isa, "PYTHONPATH": folder}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -58,7 +58,7 @@ def test_whole_takes_the_channels_together():
     np.testing.assert_allclose(got.b[0], np.abs(flat - flat.mean()).mean(), rtol=5e-3)
 
 
-@pytest.mark.parametrize("upper", [np.inf, 6.0, 2.0])
+@pytest.mark.parametrize("upper", [np.inf, 6.0])
 def test_clamped_is_observing_behind_the_clamp(upper):
     x = draw(5, 8)
     got = statistics_of(x).tensors["t"].clamped(upper)

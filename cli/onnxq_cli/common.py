@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.termui import progressbar
 
 from onnxq.datasets import Dataset, Purpose, open_dataset
 from onnxq.files import load_model, metadata, replacing
@@ -85,7 +86,7 @@ def make_loader(
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr (nothing where stderr is not a terminal)."""
-    with click.progressbar(length=total, label=label, file=click.get_text_stream("stderr"), width=30) as bar:
+    with progressbar(length=total, label=label, file=click.get_text_stream("stderr"), width=30) as bar:
         yield bar.update
 
 

@@ -42,7 +42,7 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
     with tempfile.TemporaryDirectory() as scratch:
         folder = output_dir or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        report = []
+        report: list[dict[str, object]] = []
         for name in DEMO_MODELS:
             source = folder / f"{name.removeprefix('demo_')}.onnx"
             shutil.copyfile(bundled_model(name), source)

@@ -8,12 +8,13 @@ downloaded: image ``i`` of a split is a pure function of (split, i).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 64  # pixels, both ways
-Field = NDArray[np.float32]  # one value a pixel, [SIZE, SIZE]
+Field = NDArray[np.floating[Any]]  # one value a pixel, [SIZE, SIZE]
 
 # A split is the first word of every image's seed: draws of different splits never meet.
 SPLITS = {"train": 1, "calib": 2, "test": 3}

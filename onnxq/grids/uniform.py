@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,7 +75,7 @@ def grid_from_range(lower: ArrayLike, upper: ArrayLike, bits: int | NDArray[np.i
     return UniformGrid(scale, zero_point.astype(np.float32) + np.float32(0), widths.copy())
 
 
-def broadcastable(parameter: NDArray[np.generic], rank: int, axis: int) -> NDArray[np.generic]:
+def broadcastable(parameter: NDArray[Any], rank: int, axis: int) -> NDArray[Any]:
     """Give [C] or [1] values the shape that broadcasts along ``axis`` of a tensor of ``rank`` dimensions."""
     if parameter.size == 1:
         return parameter.reshape(())

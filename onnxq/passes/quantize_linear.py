@@ -7,6 +7,8 @@ INT8, the narrowest type that holds their bits. Every zero point must lie within
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
@@ -46,7 +48,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     return _notes(plan)
 
 
-def _parameter(values: NDArray[np.generic]) -> NDArray[np.generic]:
+def _parameter(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(()) if values.size == 1 else values
 
 
@@ -88,7 +90,7 @@ def _weight(graph: gs.Graph, name: str, values: NDArray[np.float32], grid: Unifo
     return dequantized
 
 
-def _integers(name: str, values: NDArray[np.floating], width: int) -> gs.Constant:
+def _integers(name: str, values: NDArray[Any], width: int) -> gs.Constant:
     """A constant of signed integers of ``width`` bits, two's complement."""
     unsigned = (values.astype(np.int64) & (2**width - 1)).astype(np.uint8)
     raw = pack(unsigned.reshape(1, -1), np.array([width], np.int32)).tobytes()
