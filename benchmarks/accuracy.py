@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def measure(case: Case, folder: Path) -> list[onnxq.Evaluation]:
     calibration = open_dataset(case.calibration, "calib", case.classes)
     loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
     statistics = onnxq.calibrate(case.model, (batch.images for batch in loader), provider="cpu")
-    files = [case.model]
+    files = [Path(shutil.copy(case.model, folder))]
     for label, recipe in recipes().items():
         files.append(folder / f"{case.model.stem}.{label}.onnx")
         save_model(onnxq.quantize(case.model, statistics, recipe).model, files[-1])
@@ -88,7 +89,7 @@ def main() -> None:
         for case in cases(args.source):
             results = measure(case, Path(folder))
             print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
-            print(results_table(results))
+            print(results_table(results, Path(folder)))
             report[case.model.stem] = [{**result.to_json(), "path": result.path.name} for result in results]
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -70,7 +70,7 @@ def seconds(model: Path, count: int, turns: int) -> tuple[list[float], list[floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", default="resnet50")
-    parser.add_argument("--images", type=int, default=64, help="for the time")
+    parser.add_argument("--images", type=int, nargs="*", default=[64, 512], help="for the time")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--memory", type=int, nargs="*", default=[64, 512], help="numbers of images for the memory")
     parser.add_argument("--json", type=Path)
@@ -84,25 +84,19 @@ def main() -> None:
 
         model = Path(folder) / "model.onnx"
         save_model(export_model(args.arch, weights="none"), model)
-        calibration, inference = seconds(model, args.images, args.turns)
+        times = {str(count): seconds(model, count, args.turns) for count in args.images}
         memory = {str(count): peak_mebibytes(model, count) for count in args.memory}
-    ratios = [a / b for a, b in zip(calibration, inference, strict=True)]
-    result = {
-        "arch": args.arch,
-        "images": args.images,
-        "batch": BATCH,
-        "calibration_seconds": calibration,
-        "inference_seconds": inference,
-        "median_ratio": statistics.median(ratios),
-        "peak_mebibytes": memory,
-    }
-    print(f"{args.arch}, {args.images} images of 224x224, batch {BATCH}, CPU, median of {args.turns} turns")
-    print(f"  plain float inference  {statistics.median(inference):7.2f} s")
-    print(f"  calibration            {statistics.median(calibration):7.2f} s   {result['median_ratio']:.2f} x")
+    print(f"{args.arch}, 224x224, batch {BATCH}, CPU, medians of {args.turns} turns")
+    ratios = {}
+    for count, (calibration, inference) in times.items():
+        ratios[count] = statistics.median(a / b for a, b in zip(calibration, inference, strict=True))
+        print(f"  {count:>4} images: plain float inference {statistics.median(inference):6.2f} s, ", end="")
+        print(f"calibration {statistics.median(calibration):6.2f} s: {ratios[count]:.2f} x")
     for count, peak in memory.items():
-        print(f"  peak memory, {count:>4} images  {peak:7.0f} MiB")
+        print(f"  {count:>4} images: peak memory {peak:.0f} MiB")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        report = {"arch": args.arch, "batch": BATCH, "seconds": times, "ratio": ratios, "peak_mebibytes": memory}
+        args.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

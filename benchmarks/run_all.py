@@ -1,11 +1,16 @@
-"""All CPU benchmarks, one after the other: ``make bench``. Results go to build/benchmarks/ as JSON."""
+"""All CPU benchmarks, one after the other: ``make bench``. Results go to build/benchmarks/ as JSON, with a note of the machine."""
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+from onnxq.environment import inspect_environment
 
 HERE = Path(__file__).parent
 TESTBED = Path(os.environ.get("ONNXQ_TESTBED", HERE.parents[1] / "shared" / "testbed"))
@@ -14,9 +19,17 @@ TESTBED = Path(os.environ.get("ONNXQ_TESTBED", HERE.parents[1] / "shared" / "tes
 def main() -> None:
     results = HERE.parent / "build" / "benchmarks"
     results.mkdir(parents=True, exist_ok=True)
-    runs = [("kernels", []), ("calibration", []), ("accuracy", ["demo"])]
+    runs: list[tuple[str, list[str]]] = [("kernels", []), ("calibration", []), ("accuracy", ["demo"])]
     if TESTBED.is_dir():
         runs.append(("accuracy", [str(TESTBED)]))
+    machine = {
+        "date": datetime.date.today().isoformat(),
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": inspect_environment().versions,
+    }
+    (results / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
     for name, arguments in runs:
         report = results / f"{name}{'-demo' if arguments == ['demo'] else ''}.json"
         print(f"\n== {name} {' '.join(arguments)}", flush=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from click.termui import progressbar
 
 from onnxq.datasets import Dataset, Purpose, open_dataset
 from onnxq.files import load_model, metadata, replacing
@@ -86,7 +86,7 @@ def make_loader(
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr (nothing where stderr is not a terminal)."""
-    with progressbar(length=total, label=label, file=click.get_text_stream("stderr"), width=30) as bar:
+    with click.progressbar(length=total, label=label, file=sys.stderr, width=30) as bar:
         yield bar.update
 
 
