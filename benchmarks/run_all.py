@@ -1,4 +1,4 @@
-"""All CPU benchmarks, one after the other: ``make bench``. Results go to build/benchmarks/ as JSON, with a note of the machine."""
+"""All CPU benchmarks, one after the other: ``make bench``. Results and a note of the machine go to build/benchmarks/."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onnxq.errors import OnnxqError
     from onnxq.evaluation import Evaluation, evaluate
     from onnxq.export import export_model
+    from onnxq.files import load_model, save_model
     from onnxq.loader import Loader
     from onnxq.preprocessing import Preprocessing
     from onnxq.quantization import Quantized, quantize
@@ -37,8 +38,10 @@ _HOME = {
     "evaluate": "evaluation",
     "export_model": "export",
     "get_library_path": "runtime",
+    "load_model": "files",
     "open_dataset": "datasets",
     "quantize": "quantization",
+    "save_model": "files",
     "session_options": "runtime",
 }
 __all__ = [
@@ -53,8 +56,10 @@ __all__ = [
     "evaluate",
     "export_model",
     "get_library_path",
+    "load_model",
     "open_dataset",
     "quantize",
+    "save_model",
     "session_options",
 ]
 
