@@ -23,6 +23,7 @@ bench: $(INSTALLED)
 
 # Editable: Python sources are used in place; a change of native sources or demo models reinstalls.
 $(INSTALLED): $(SOURCES)
+	@echo "setting up $(VENV); the first time downloads some GB (PyTorch), which takes minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@

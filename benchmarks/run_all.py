@@ -1,4 +1,4 @@
-"""All CPU benchmarks, one after the other: ``make bench``. Results and a note of the machine go to build/benchmarks/."""
+"""All CPU benchmarks, one after the other: ``make bench``. Results and the machine go to build/benchmarks/ as JSON."""
 
 from __future__ import annotations
 
