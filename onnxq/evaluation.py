@@ -26,6 +26,7 @@ class _Tally:
     correct5: int = 0
     disagreements: int = 0
     seconds: float = 0.0
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Evaluation:
         disagreements: images whose first class differs from the first file's.
         seconds: inside ONNX Runtime, without loading of images.
         size: of the file, in bytes.
+        classes: that the model tells apart.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class Evaluation:
     seconds: float
     provider: str
     size: int
+    classes: int
 
     @property
     def top1(self) -> float:
@@ -128,6 +131,7 @@ def evaluate(
                     f"{tally.path} knows {logits.shape[1]} classes, an image has class {batch.labels.max()}; "
                     "is it the right data set, and does it need --classes?"
                 )
+            tally.classes = logits.shape[1]
             rank = rank_of_label(logits, batch.labels)
             tally.correct += int((rank == 0).sum())
             tally.correct5 += int((rank < 5).sum())
@@ -140,8 +144,18 @@ def evaluate(
     if images == 0:
         raise OnnxqError("no images to evaluate on")
     return [
-        Evaluation(t.path, images, t.correct, t.correct5, t.disagreements, t.seconds, where, t.path.stat().st_size)
-        for t in tallies
+        Evaluation(
+            path=tally.path,
+            images=images,
+            correct=tally.correct,
+            correct5=tally.correct5,
+            disagreements=tally.disagreements,
+            seconds=tally.seconds,
+            provider=where,
+            size=tally.path.stat().st_size,
+            classes=tally.classes,
+        )
+        for tally in tallies
     ]
 
 

@@ -104,9 +104,10 @@ class Loader:
         ]
         if not good:
             return None
-        shapes = {image.shape for image, _ in good}
+        shapes = sorted({image.shape for image, _ in good})
         if len(shapes) > 1:
             raise OnnxqError(
-                f"images of {self.dataset.name} differ in size {sorted(shapes)}; preprocessing needs resize and crop"
+                f"images of {self.dataset.name} differ in size, {shapes[0][1:]} and {shapes[-1][1:]}; "
+                "the model's preprocessing has no resize and crop, choose one with --preset"
             )
         return Batch(np.stack([image for image, _ in good]), np.array([label for _, label in good], np.int64))

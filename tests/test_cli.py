@@ -107,6 +107,18 @@ def test_bad_images(small_model, small_data, tmp_path):
     assert "1 images left out" in error
 
 
+def test_fewer_folders_than_classes_is_warned_about(small_model, small_data, tmp_path):
+    for path in (small_data / "class4").iterdir():
+        path.unlink()
+    (small_data / "class4").rmdir()
+    assert (
+        "4 class folders, 5 classes in the model; give --classes" in onnxq("eval", small_model, "--data", small_data)[1]
+    )
+    classes = tmp_path / "classes.txt"
+    classes.write_text("".join(f"class{number}\n" for number in range(5)))
+    assert "warning" not in onnxq("eval", small_model, "--data", small_data, "--classes", classes)[1]
+
+
 def test_empty_data(small_model, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -36,7 +36,6 @@ class ImageFolder:
         index = {name: number for number, name in enumerate(names)}
         self.name = str(root)
         self.class_count = len(names)
-        self.classes_given = classes is not None
         self._items = [
             (path, index[folder])
             for folder in folders
