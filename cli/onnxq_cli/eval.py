@@ -50,9 +50,9 @@ def command(
     with progress("evaluating", len(loader)) as update:
         results = onnxq.evaluate(models, loader, provider=provider, progress=update)
     report_skipped(loader)
-    known, classes = loader.dataset.class_count, results[0].classes
-    if isinstance(loader.dataset, ImageFolder) and known != classes:
-        click.echo(f"warning: {known} class folders, {classes} classes in the model; give --classes FILE", err=True)
+    folders, expected = loader.dataset.class_count, results[0].classes
+    if isinstance(loader.dataset, ImageFolder) and folders != expected:
+        click.echo(f"warning: {folders} class folders, {expected} classes in the model; give --classes FILE", err=True)
     click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
     click.echo(results_table(results))
     write_json(json_path, {"models": [result.to_json() for result in results]})
