@@ -17,7 +17,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxq.grids.packing import pack
 from onnxq.grids.uniform import UniformGrid, broadcastable, quantize
-from onnxq.passes.quantize_activations import CHANNEL_AXIS
+from onnxq.passes.quantize_activations import CHANNEL_AXIS, planned_activations
 from onnxq.plan import Plan
 
 INT2_OPSET = 25  # the first with INT2
@@ -31,15 +31,12 @@ def container_width(bits: int) -> int:
 
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
-    tensors = graph.tensors()
-    layers = set(plan.layers)
-    for name, grid in plan.activations.items():
-        tensor = tensors[name]
-        consumers = [node for node in tensor.outputs if node.name in layers and node.inputs[0] is tensor]
-        rank = len(tensor.shape) if tensor.shape is not None else (4 if consumers[0].op == "Conv" else 2)
+    for tensor, grid, rank, consumers in list(planned_activations(graph, plan)):
         dequantized = _activation(graph, tensor, grid, rank)
         for consumer in consumers:
             consumer.inputs[0] = dequantized
+    tensors = graph.tensors()
+    layers = set(plan.layers)
     for name, grid in plan.weights.items():
         weight = tensors[name]
         dequantized = _weight(graph, name, weight.values, grid)
