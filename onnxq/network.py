@@ -82,6 +82,7 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
         if node.op in ("Conv", "Gemm")
         and isinstance(node.inputs[1], gs.Constant)
         and node.inputs[1].dtype == np.float32
+        and not node.attrs.get("transA", 0)  # its channels would come first
     ]
     for node in nodes:
         if not np.isfinite(node.inputs[1].values).all():
