@@ -60,7 +60,7 @@ def calibrate(
 
     Args:
         model: a float model, or its path.
-        batches: preprocessed images, float32 [N, C, H, W]; see ``onnxq.datasets.batches``.
+        batches: preprocessed images, float32 [N, C, H, W]; for example from an ``onnxq.Loader``.
         provider: 'auto', 'cpu' or 'cuda'.
         native: see ``onnxq.session_options``.
         progress: called after each batch with the number of its images.

@@ -131,6 +131,11 @@ def _clamp_from_zero(node: gs.Node) -> float | None:
     return upper if lower == 0 else None
 
 
+def _pads_with_zeros(node: gs.Node) -> bool:
+    value = node.inputs[2] if len(node.inputs) > 2 and not node.inputs[2].is_empty() else None
+    return value is None or (isinstance(value, gs.Constant) and bool(np.all(value.values == 0)))
+
+
 def _is_non_negative(tensor: gs.Tensor) -> bool:
     pending = [tensor]
     seen: set[int] = set()
@@ -144,7 +149,7 @@ def _is_non_negative(tensor: gs.Tensor) -> bool:
         node = current.inputs[0]
         if _clamp_from_zero(node) is not None or node.op == "Sigmoid":
             continue
-        if node.op not in _KEEP_SIGN:
+        if node.op not in _KEEP_SIGN or (node.op == "Pad" and not _pads_with_zeros(node)):
             return False
         data = node.inputs if node.op in ("Concat", "Add") else node.inputs[:1]
         pending.extend(data)
