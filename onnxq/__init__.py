@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onnxq.evaluation import Evaluation, evaluate
     from onnxq.export import export_model
     from onnxq.files import load_model, save_model
-    from onnxq.loader import Loader
+    from onnxq.loader import Loader, choose
     from onnxq.preprocessing import Preprocessing
     from onnxq.quantization import Quantized, quantize
     from onnxq.recipe import Recipe
@@ -35,6 +35,7 @@ _HOME = {
     "Recipe": "recipe",
     "Statistics": "statistics",
     "calibrate": "calibration",
+    "choose": "loader",
     "evaluate": "evaluation",
     "export_model": "export",
     "get_library_path": "runtime",
@@ -53,6 +54,7 @@ __all__ = [
     "Recipe",
     "Statistics",
     "calibrate",
+    "choose",
     "evaluate",
     "export_model",
     "get_library_path",

@@ -15,9 +15,9 @@ from onnxq.graph import to_graph, to_model
 from onnxq.network import Activation, layers_of
 from onnxq.operators import observe
 from onnxq.operators.observe import Observation
-from onnxq.passes.insert_observers import insert_observers, observer_outputs
+from onnxq.passes.insert_observers import insert_observers
 from onnxq.passes.normalize import normalize
-from onnxq.runtime import make_session, session_options
+from onnxq.runtime import check_batch, image_input, make_session, session_options
 from onnxq.statistics import Statistics, TensorStatistics
 
 
@@ -29,8 +29,8 @@ def observed_tensors(activations: Iterable[Activation]) -> list[str]:
     return list(dict.fromkeys(activation.before or activation.name for activation in activations))
 
 
-def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Activation]]:
-    """The model with observers, and the layer inputs that it observes.
+def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Activation], list[str]]:
+    """The model with observers, the layer inputs that it observes, and the names of the observers' outputs.
 
     Raises:
         OnnxqError: it has no Conv or Gemm layer with constant weights.
@@ -42,8 +42,9 @@ def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Act
         raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()
-    insert_observers(graph, observed_tensors(activations))
-    return to_model(graph, model, [observe.function(graph.opset)]), activations
+    outputs = insert_observers(graph, observed_tensors(activations))
+    observed = to_model(graph, model, [observe.function(graph.opset)])
+    return observed, activations, [name for names in outputs for name in names]
 
 
 def calibrate(
@@ -69,22 +70,24 @@ def calibrate(
         OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
-    observed, activations = observation_model(source)
+    observed, activations, outputs = observation_model(source)
     names = observed_tensors(activations)
     options = session_options(native=native)
     options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds
     session = make_session(observed, provider, options=options)
-    input_name = session.get_inputs()[0].name
-    outputs = [output for name in names for output in observer_outputs(name)]
+    input_name = image_input(session).name
     width = len(observe.OUTPUTS)
     images = 0
     tensors: dict[str, TensorStatistics] = {}
     for batch in batches:
+        if not len(batch):
+            continue
+        check_batch(session, batch, "the model")
         try:
             values = session.run(outputs, {input_name: batch})
         except Exception as error:
             raise OnnxqError(
-                f"the model cannot run on images of shape {batch.shape[1:]}: {str(error).splitlines()[0]}"
+                f"the model cannot run on images of shape {list(batch.shape)}: {str(error).splitlines()[0]}"
             ) from error
         for position, name in enumerate(names):
             seen = TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))

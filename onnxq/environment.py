@@ -12,7 +12,7 @@ import onnx
 
 from onnxq.errors import OnnxqError
 from onnxq.operators import DOMAIN, VERSION, fake_quantize
-from onnxq.runtime import find_library, library_text, make_session, resolve_provider
+from onnxq.runtime import find_library, library_text, make_session, resolve_provider, session_options
 
 PACKAGES = ("onnxq", "onnxruntime-gpu", "onnxruntime", "onnx", "onnx-graphsurgeon", "numpy", "torch", "torchvision")
 
@@ -48,6 +48,11 @@ def inspect_environment() -> Environment:
     path = find_library()
     kernels: list[str] = []
     advice: list[str] = []
+    try:
+        session_options(native=path is not None)
+    except OnnxqError as error:
+        advice.append(f"{str(error)[0].upper()}{str(error)[1:]}.")
+        path = None
     if path is not None:
         kernels.append(f"CPU: FakeQuantize, Observe ({library_text('onnxq_cpu_isa')})")
         architectures = library_text("onnxq_cuda_architectures")
@@ -57,7 +62,7 @@ def inspect_environment() -> Environment:
             advice.append(
                 "The native library has no CUDA kernels: reinstall where nvcc or its Python packages can be found."
             )
-    else:
+    elif not advice:
         advice.append(
             "The native library was not built: operators run as function bodies (same results, slower). Install a C++ "
             "compiler and ONNX Runtime's headers (Debian 13: libonnxruntime-dev; or set ONNXRUNTIME_INCLUDE_DIR), then "
@@ -92,6 +97,6 @@ def _provider_problem(name: str) -> str:
     try:
         resolve_provider(name)
         (y,) = make_session(model, name).run(None, {"x": np.array([1.2], np.float32)})
-    except OnnxqError as error:
-        return str(error).removeprefix("--provider cuda: ")
+    except Exception as error:  # whatever stops it is what the user wants to know
+        return str(error).splitlines()[0].removeprefix("--provider cuda: ")
     return "" if y[0] == 1.0 else f"a test node gave {y[0]} instead of 1"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.loader import Batch
-from onnxq.runtime import make_session, resolve_provider
+from onnxq.runtime import check_batch, image_input, make_session, provider_of
 
 
 @dataclass
@@ -115,12 +115,11 @@ def evaluate(
     Raises:
         OnnxqError: a file cannot be run, an image cannot be read, or labels and classes do not fit together.
     """
-    where = resolve_provider(provider)
     tallies = []
     for path in map(Path, paths):
         if not path.is_file():
             raise OnnxqError(f"{path}: no such file")
-        tallies.append(_Tally(path, make_session(path, where, native=native)))
+        tallies.append(_Tally(path, make_session(path, provider, native=native)))
     images = 0
     for batch in batches:
         reference = None
@@ -151,7 +150,7 @@ def evaluate(
             correct5=tally.correct5,
             disagreements=tally.disagreements,
             seconds=tally.seconds,
-            provider=where,
+            provider=provider_of(tally.session),
             size=tally.path.stat().st_size,
             classes=tally.classes,
         )
@@ -161,15 +160,17 @@ def evaluate(
 
 def _run(tally: _Tally, images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits [N, classes] of a batch, timed."""
+    check_batch(tally.session, images, str(tally.path))
+    feeds = {image_input(tally.session).name: images}
     started = time.perf_counter()
     try:
-        logits = tally.session.run([tally.session.get_outputs()[0].name], {tally.session.get_inputs()[0].name: images})[
-            0
-        ]
+        logits: NDArray[np.float32] = tally.session.run([tally.session.get_outputs()[0].name], feeds)[0]
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         problem = str(error).strip().splitlines()[0]
         raise OnnxqError(f"{tally.path} cannot run on images of shape {list(images.shape)}: {problem}") from error
     tally.seconds += time.perf_counter() - started
+    if logits.ndim == 4 and logits.shape[2:] == (1, 1):
+        logits = logits[:, :, 0, 0]
     if logits.ndim != 2 or len(logits) != len(images):
         raise OnnxqError(f"{tally.path}: the first output has shape {list(logits.shape)}; expected [images, classes]")
     return logits

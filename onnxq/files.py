@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,38 @@ from google.protobuf.message import DecodeError
 
 from onnxq.errors import OnnxqError
 
+# what reading an .npz file can raise: missing arrays, other types, truncation, flipped bits
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 MAX_PROTOBUF = 2**31 - 1  # bytes; a larger model needs external data
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether its result can be written.
+
+    Raises:
+        OnnxqError: the folder does not exist or cannot be written, or ``path`` is a folder.
+    """
+    if Path(path).is_dir():
+        raise OnnxqError(f"cannot write {path}: it is a folder; give a file name")
+    with tempfile_beside(Path(path)):
+        pass
+
+
+@contextmanager
+def tempfile_beside(target: Path) -> Iterator[Path]:
+    """A new empty file in the folder of ``target``, gone at the end unless it was moved."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise OnnxqError(f"cannot write {target}: {error.strerror}; choose another folder") from error
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -25,22 +58,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         OnnxqError: the folder does not exist or cannot be written.
     """
     target = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        os.close(handle)
-    except OSError as error:
-        raise OnnxqError(f"cannot write {target}: {error.strerror}; choose another folder with -o") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-        temporary.replace(target)
-    except OSError as error:
-        raise OnnxqError(f"cannot write {target}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with tempfile_beside(target) as temporary:
+        try:
+            yield temporary
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+            temporary.replace(target)
+        except OSError as error:
+            raise OnnxqError(f"cannot write {target}: {error.strerror}") from error
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:
@@ -56,12 +82,14 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         raise OnnxqError(f"{path}: no such file" if str(missing) == str(path) else f"{path}: {error}") from error
     except OSError as error:
         raise OnnxqError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
+    except DecodeError as error:
         raise OnnxqError(f"{path}: not an ONNX model, or a truncated one; export or copy it again") from error
+    except (onnx.checker.ValidationError, ValueError) as error:  # external data: missing, or shorter than it says
+        raise OnnxqError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from error
     if not model.graph.node:
         raise OnnxqError(f"{path}: not an ONNX model, or an empty one")
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(str(path) if model.ByteSize() > MAX_PROTOBUF else model)
     except onnx.checker.ValidationError as error:
         raise OnnxqError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model

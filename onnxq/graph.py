@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnx
+import onnx.inliner
 import onnx.version_converter
 import onnx_graphsurgeon as gs
 from onnx import FunctionProto
@@ -17,14 +18,16 @@ NEWER_IR_VERSION = 13  # of models above opset 21; the newest that ONNX Runtime 
 
 
 def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
-    """Import a model at this opset or a newer one; older ones are converted first.
+    """Import a model at this opset or a newer one; older ones are converted first, local functions inlined.
 
     Raises:
         OnnxqError: an operator has no conversion, or the model is already quantized by onnxq.
     """
-    domains = {entry.domain: entry.version for entry in model.opset_import}
-    if DOMAIN in domains:
+    if any(node.domain == DOMAIN for node in model.graph.node):
         raise OnnxqError("this model already has onnxq operators in it; start from the float model")
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    domains = {entry.domain: entry.version for entry in model.opset_import}
     version = domains.get("", domains.get("ai.onnx", 1))
     if version < opset:
         try:
@@ -43,8 +46,7 @@ def to_model(graph: gs.Graph, source: onnx.ModelProto, functions: list[FunctionP
     graph.cleanup().toposort()
     model = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = NEWER_IR_VERSION if graph.opset > OPSET else IR_VERSION
-    domains = {node.domain for node in graph.nodes} - {None, "", "ai.onnx"}
-    keep = [entry for entry in source.opset_import if entry.domain in domains]
+    keep = [entry for entry in source.opset_import if entry.domain not in ("", "ai.onnx", DOMAIN)]
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", graph.opset))
     model.opset_import.extend(keep)

@@ -26,8 +26,8 @@ ANCHORS = np.float32(4) ** np.arange(-30, 64, dtype=np.float32)
 
 
 def anchor_of(minimum: NDArray[np.float32], maximum: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The anchor of channels with these extremes, float32 [C]; for an empty channel (+inf, -inf) the largest."""
-    reach = np.maximum(np.abs(minimum), np.abs(maximum)).astype(np.float32)
+    """The anchor of channels with these extremes, float32 [C]; for an empty channel (+inf, -inf) the smallest."""
+    reach = np.where(minimum > maximum, 0, np.maximum(np.abs(minimum), np.abs(maximum))).astype(np.float32)
     index = (reach[:, None] > ANCHORS).sum(axis=1)
     return ANCHORS[np.minimum(index, len(ANCHORS) - 1)]
 

@@ -80,6 +80,7 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
         node
         for node in graph.nodes
         if node.op in ("Conv", "Gemm")
+        and node.domain in (None, "", "ai.onnx")
         and isinstance(node.inputs[1], gs.Constant)
         and node.inputs[1].dtype == np.float32
         and not node.attrs.get("transA", 0)  # its channels would come first

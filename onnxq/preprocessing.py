@@ -23,6 +23,10 @@ from onnxq.errors import OnnxqError
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
+def _sequence(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (None,)
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes the model's input; the defaults are ImageNet's."""
@@ -65,6 +69,14 @@ class Preprocessing:
         Raises:
             OnnxqError: it does not.
         """
+        numbers = [*_sequence(self.input_size), *_sequence(self.mean), *_sequence(self.std)]
+        sizes = [size for size in (self.resize, self.crop) if size is not None]
+        if not all(isinstance(value, (int, float)) for value in numbers) or not all(
+            isinstance(size, int) and size > 0 for size in sizes
+        ):
+            raise OnnxqError(
+                f"preprocessing must be given in numbers, a list of three for each of size, mean, std: {self}"
+            )
         channels = self.input_size[0] if len(self.input_size) == 3 else 0
         if channels not in (1, 3) or len(self.mean) != channels or len(self.std) != channels or 0 in self.std:
             raise OnnxqError(

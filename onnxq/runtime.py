@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 
@@ -54,15 +57,21 @@ def session_options(*, native: bool | None = None) -> ort.SessionOptions:
 
     Args:
         native: True demands the library, False leaves it out (operators run as function bodies),
-            None takes it where it is there.
+            None takes it where it is there and ONNX Runtime can load it.
 
     Raises:
-        OnnxqError: native is True and the library was not built.
+        OnnxqError: native is True and the library was not built, or cannot be loaded.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
     if native or (native is None and find_library() is not None):
-        options.register_custom_ops_library(get_library_path())
+        try:
+            options.register_custom_ops_library(get_library_path())
+        except Exception as error:  # onnxruntime raises its own family, without a common public base
+            problem = f"the native library cannot be loaded: {str(error).splitlines()[0]}; reinstall onnxq"
+            if native:
+                raise OnnxqError(problem) from error
+            warnings.warn(f"{problem} (running on function bodies)", stacklevel=2)
     return options
 
 
@@ -73,6 +82,42 @@ def _cuda_problem() -> str | None:
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
         return "no NVIDIA GPU or driver found on this machine"
     return None
+
+
+def image_input(session: ort.InferenceSession) -> ort.NodeArg:
+    """The one input of a model.
+
+    Raises:
+        OnnxqError: it has several.
+    """
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        names = ", ".join(entry.name for entry in inputs)
+        raise OnnxqError(f"the model must have one input, the images; this one has {len(inputs)}: {names}")
+    return inputs[0]
+
+
+def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name: str) -> None:
+    """Compare images with the shape that a model declares.
+
+    Raises:
+        OnnxqError: they do not fit; ``name`` is what the message calls the model.
+    """
+    declared = image_input(session).shape
+    fits = len(declared) == batch.ndim and all(
+        not isinstance(want, int) or want == got for want, got in zip(declared, batch.shape, strict=True)
+    )
+    if fits:
+        return
+    if declared[1:] == list(batch.shape[1:]):
+        raise OnnxqError(
+            f"{name} takes exactly {declared[0]} images at once, a batch has {len(batch)}: give a --batch-size of "
+            f"{declared[0]} and a multiple of it with -n, or export it with a dynamic batch"
+        )
+    raise OnnxqError(
+        f"{name} cannot run on images of shape {list(batch.shape[1:])}, it wants {declared[1:]}; "
+        "is the preprocessing right (--preset)?"
+    )
 
 
 def resolve_provider(name: str) -> str:
@@ -91,6 +136,11 @@ def resolve_provider(name: str) -> str:
     return name
 
 
+def provider_of(session: ort.InferenceSession) -> str:
+    """'cpu' or 'cuda': where a session runs."""
+    return "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
+
+
 def make_session(
     model: onnx.ModelProto | str | Path,
     provider: str = "cpu",
@@ -106,10 +156,10 @@ def make_session(
         native: see ``session_options``.
 
     Raises:
-        OnnxqError: the model cannot be loaded, or the provider cannot be had. (ONNX Runtime itself
-            would fall back to the CPU with a log line only.)
+        OnnxqError: the model cannot be loaded, or CUDA was asked for and cannot be had. (ONNX Runtime itself
+            would fall back to the CPU with a log line only, as 'auto' does.)
     """
-    provider = resolve_provider(provider)
+    asked, provider = provider, resolve_provider(provider)
     providers: Sequence[object] = ["CPUExecutionProvider"]
     if provider == "cuda":
         ort.preload_dlls()
@@ -121,7 +171,7 @@ def make_session(
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise OnnxqError(f"ONNX Runtime cannot load {name}: {first_line}") from error
-    if PROVIDERS[provider] not in session.get_providers():
+    if PROVIDERS[provider] not in session.get_providers() and asked != "auto":
         raise OnnxqError(
             "--provider cuda: ONNX Runtime could not load its CUDA provider (driver or CUDA libraries missing)"
         )

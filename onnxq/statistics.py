@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
-from onnxq.files import replacing
+from onnxq.files import UNREADABLE, replacing
 from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_deviation, rescale
 from onnxq.operators.observe import Observation
 
@@ -197,11 +196,11 @@ class Statistics:
                 arrays = {field: file[field] for field in ARRAYS}
         except FileNotFoundError as error:
             raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (*UNREADABLE, AttributeError) as error:
             raise OnnxqError(
                 f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again"
             ) from error
-        if meta.get("format") != FORMAT or arrays["histogram"].shape[1:] != (BINS,):
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT or arrays["histogram"].shape[1:] != (BINS,):
             raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
         tensors = {}
         start = 0

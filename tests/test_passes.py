@@ -164,6 +164,8 @@ def test_a_clip_below_zero_is_not_one_sided():
 
 def test_a_quantized_model_is_refused():
     model = small_network()
+    to_graph(model)
     model.opset_import.append(onnx.helper.make_opsetid("onnxq", 1))
+    model.graph.node.append(onnx.helper.make_node("FakeQuantize", ["logits"], ["q"], domain="onnxq"))
     with pytest.raises(OnnxqError, match="already has onnxq operators"):
         to_graph(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import onnxq
+from onnxq.files import check_writable
 from onnxq_cli.common import data_options, describe_data, make_loader, progress, provider_option, report_skipped
 
 
@@ -32,6 +33,7 @@ def command(
     \b
     onnxq calibrate resnet50.onnx --data imagenet/train -n 512 -o resnet50.stats.npz
     """
+    check_writable(output)
     loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
     with progress("calibrating", len(loader)) as update:
         statistics = onnxq.calibrate(model, (batch.images for batch in loader), provider=provider, progress=update)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from onnxq.datasets import Dataset, Purpose, open_dataset
+from onnxq.datasets.arrays import Arrays
 from onnxq.files import load_model, metadata, replacing
 from onnxq.loader import Loader, choose
 from onnxq.preprocessing import Preprocessing
@@ -77,9 +78,11 @@ def make_loader(
 ) -> Loader:
     """The images that the options ask for, preprocessed as the model wants them."""
     preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
-    if preprocessing is None:
-        raise click.UsageError(f"{model} does not say how to preprocess images; give --preset")
     dataset = open_dataset(data, purpose, classes)
+    if preprocessing is None:
+        if not (isinstance(dataset, Arrays) and dataset.ready):
+            raise click.UsageError(f"{model} does not say how to preprocess images; give --preset")
+        preprocessing = Preprocessing()  # not used: the arrays are taken as they are
     return Loader(dataset, preprocessing, choose(len(dataset), count), batch_size, skip_bad_images)
 
 

@@ -10,6 +10,7 @@ import click
 
 import onnxq
 from onnxq.bundled import DEMO_MODELS, bundled_model
+from onnxq.errors import OnnxqError
 from onnxq.files import save_model
 from onnxq.recipe import Recipe
 from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
@@ -41,7 +42,10 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = output_dir or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OnnxqError(f"cannot make the folder {folder}: {error.strerror}") from error
         report: list[dict[str, object]] = []
         for name in DEMO_MODELS:
             source = folder / f"{name.removeprefix('demo_')}.onnx"

@@ -9,6 +9,7 @@ import click
 import onnxq
 from onnxq.datasets.folder import ImageFolder
 from onnxq.evaluation import Evaluation
+from onnxq.files import check_writable
 from onnxq_cli.common import (
     data_options,
     describe_data,
@@ -46,6 +47,8 @@ def command(
     \b
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     """
+    if json_path is not None:
+        check_writable(json_path)
     loader = make_loader(models[0], data, "test", images, classes, preset, batch_size, skip_bad_images)
     with progress("evaluating", len(loader)) as update:
         results = onnxq.evaluate(models, loader, provider=provider, progress=update)

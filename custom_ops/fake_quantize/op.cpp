@@ -78,6 +78,9 @@ struct Kernel {
     const Call call = parse(context);
     const auto input = context.GetInput(0);
     const auto info = input.GetTensorTypeAndShapeInfo();
+    const auto type = info.GetElementType();
+    if (type != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT && type != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16)
+      fail(kName, "x must be float or float16");
     auto output = Ort::KernelContext(raw).GetOutput(0, info.GetShape());
     const bool half = info.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
     const void* x = input.GetTensorRawData();

@@ -15,7 +15,7 @@ def percentile_interval(
 ) -> tuple[FloatArray, FloatArray]:
     """Cut (100 - percentile) / 2 percent of the values off each end.
 
-    Positions between the edges of a bin are interpolated; the result never exceeds the seen range.
+    Positions within a bin are interpolated; the result never exceeds the seen range.
 
     Args:
         histogram: int64 [C, BINS] counts; anchor, minimum, maximum: float64 [C].
@@ -28,9 +28,13 @@ def percentile_interval(
     edges = bin_edges()
     bounds = np.empty((2, len(histogram)))
     for channel, counts in enumerate(histogram):
-        cumulative = np.concatenate([[0.0], np.cumsum(counts)])
-        occupied = np.flatnonzero(np.diff(cumulative, prepend=-1.0))  # rising points only, so that interp is a function
-        share = cumulative[occupied] / max(cumulative[-1], 1)
-        position = np.interp([tail, 1 - tail], share, edges[occupied])
-        bounds[:, channel] = position * anchor[channel]
+        below = np.cumsum(counts) - counts
+        through = below + counts
+        ranks = tail * counts.sum(), (1 - tail) * counts.sum()
+        # the bins that hold the values of these ranks, and how far into them
+        bins = np.searchsorted(through, ranks[0], side="right"), np.searchsorted(through, ranks[1], side="left")
+        for row, (rank, found) in enumerate(zip(ranks, bins, strict=True)):
+            index = min(int(found), len(counts) - 1)
+            inside = (rank - below[index]) / max(counts[index], 1)
+            bounds[row, channel] = (edges[index] + inside * (edges[index + 1] - edges[index])) * anchor[channel]
     return np.clip(bounds[0], minimum, maximum), np.clip(bounds[1], minimum, maximum)

@@ -49,11 +49,11 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
     Raises:
         OnnxqError: it cannot be opened.
     """
-    if classes is not None and (spec == "demo" or ":" in spec or spec.endswith(".npz")):
+    kind, _, folder = spec.partition(":")
+    if classes is not None and (spec == "demo" or kind in ("cifar10", "cifar100") or spec.endswith(".npz")):
         raise OnnxqError("--classes goes with an image folder only")
     if spec == "demo":
         return Demo(purpose)
-    kind, _, folder = spec.partition(":")
     if kind in ("cifar10", "cifar100") and folder:
         return Cifar(kind, Path(folder), train=purpose == "calib")
     if spec.endswith(".npz"):

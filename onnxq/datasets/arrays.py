@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxq.errors import OnnxqError
+from onnxq.files import UNREADABLE
 
 
 class Arrays:
@@ -25,16 +25,18 @@ class Arrays:
                 self._images, self._labels = file["images"], file["labels"]
         except FileNotFoundError as error:
             raise OnnxqError(f"{path}: no such file") from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise OnnxqError(f"{path}: expected an .npz file with arrays 'images' and 'labels' ({error})") from error
         pixels = self._images.dtype == np.uint8 and self._images.ndim == 4 and self._images.shape[3] in (1, 3)
-        ready = self._images.dtype == np.float32 and self._images.ndim == 4
-        if not (pixels or ready):
+        self.ready = self._images.dtype == np.float32 and self._images.ndim == 4  # needs no preprocessing
+        if not (pixels or self.ready):
             raise OnnxqError(f"{path}: 'images' must be uint8 [N, H, W, 3] or float32 [N, C, H, W]")
         if self._labels.shape != self._images.shape[:1] or not np.issubdtype(self._labels.dtype, np.integer):
             raise OnnxqError(f"{path}: 'labels' must be integers [N], one for each image")
         if not len(self._labels):
             raise OnnxqError(f"{path}: no images")
+        if self._labels.min() < 0:
+            raise OnnxqError(f"{path}: a label is negative")
         self.name = str(path)
         self.class_count = int(self._labels.max()) + 1
 
@@ -45,7 +47,7 @@ class Arrays:
         return int(self._labels[index])
 
     def image(self, index: int) -> Image.Image | NDArray[np.float32]:
-        if self._images.dtype == np.float32:
+        if self.ready:
             ready: NDArray[np.float32] = self._images[index]
             return ready
         return Image.fromarray(self._images[index].squeeze())

@@ -10,6 +10,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxq.passes.fold_batch_norm import fold_batch_norm
+from onnxq.passes.names import Names
+
+# attributes of Constant other than a tensor
+SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
 def normalize(graph: gs.Graph) -> bool:
@@ -24,13 +28,19 @@ def normalize(graph: gs.Graph) -> bool:
 
 
 def constants_to_initializers(graph: gs.Graph) -> bool:
-    """Replace Constant nodes by initializers."""
+    """Replace Constant nodes by initializers (strings and sparse tensors excepted)."""
     changed = False
-    for node in [node for node in graph.nodes if node.op == "Constant" and "value" in node.attrs]:
+    for node in [node for node in graph.nodes if node.op == "Constant"]:
+        ((kind, value),) = node.attrs.items()
+        if kind == "value":
+            values = value.values
+        elif kind in SCALAR_TYPES:
+            values = np.array(value, SCALAR_TYPES[kind])
+        else:
+            continue
         tensor = node.outputs[0]
-        value = node.attrs["value"]
         node.outputs.clear()
-        tensor.to_constant(value.values)
+        tensor.to_constant(values)
         changed = True
     return changed
 
@@ -40,7 +50,8 @@ def bypass_identities(graph: gs.Graph) -> bool:
     changed = False
     for node in [node for node in graph.nodes if node.op in ("Identity", "Dropout")]:
         output = node.outputs[0]
-        if any(output is graph_output for graph_output in graph.outputs) or any(o.outputs for o in node.outputs[1:]):
+        kept = any(tensor is graph_output for tensor in node.outputs for graph_output in graph.outputs)
+        if kept or any(mask.outputs for mask in node.outputs[1:]):
             continue
         for consumer in list(output.outputs):
             consumer.inputs = [node.inputs[0] if tensor is output else tensor for tensor in consumer.inputs]
@@ -52,24 +63,25 @@ def bypass_identities(graph: gs.Graph) -> bool:
 def transpose_gemm_weights(graph: gs.Graph) -> bool:
     """Give every Gemm with a constant weight transB = 1."""
     changed = False
+    names = Names(graph)
     for node in graph.nodes:
         if node.op == "Gemm" and not node.attrs.get("transB", 0) and isinstance(node.inputs[1], gs.Constant):
             weight = node.inputs[1]
             transposed = np.ascontiguousarray(weight.values.T)
-            name = weight.name if len(weight.outputs) == 1 else f"{node.name}.{weight.name}"
-            node.inputs[1] = gs.Constant(name, transposed)
+            node.inputs[1] = gs.Constant(names.fresh(f"{weight.name}.transposed"), transposed)
             node.attrs["transB"] = 1
             changed = True
     return changed
 
 
 def name_nodes(graph: gs.Graph) -> bool:
-    """Give nameless or doubly named nodes the name of their first output."""
+    """Give nameless or doubly named nodes a name made of their first output's."""
+    names = Names(graph)
     seen: set[str] = set()
     changed = False
     for node in graph.nodes:
         if not node.name or node.name in seen:
-            node.name = f"{node.op}_{node.outputs[0].name}" if node.outputs else node.op
+            node.name = names.fresh(f"{node.op}_{node.outputs[0].name}" if node.outputs else node.op)
             changed = True
         seen.add(node.name)
     return changed

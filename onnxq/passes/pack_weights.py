@@ -10,6 +10,7 @@ from onnxq.errors import OnnxqError
 from onnxq.grids.packing import pack
 from onnxq.grids.uniform import UniformGrid, quantize
 from onnxq.operators import DOMAIN, dequantize_packed
+from onnxq.passes.names import Names
 from onnxq.plan import Plan
 
 MAX_BITS = 2**31 - 8  # positions in the operator are int32
@@ -17,16 +18,17 @@ MAX_BITS = 2**31 - 8  # positions in the operator are int32
 
 def pack_weights(graph: gs.Graph, plan: Plan) -> bool:
     """Pack the initializers of ``plan.weights`` for the layers of ``plan.layers``; other consumers keep the float."""
-    tensors = graph.tensors()
+    tensors, names = graph.tensors(), Names(graph)
     layers = set(plan.layers)
     for name, grid in plan.weights.items():
         weight = tensors[name]
         values: NDArray[np.float32] = weight.values
-        constants = [gs.Constant(f"{name}/{field}", array) for field, array in _packed(name, values, grid).items()]
-        unpacked = gs.Variable(f"{name}/dequantized", np.float32, values.shape)
-        graph.nodes.append(
-            gs.Node(dequantize_packed.NAME, f"{name}/DequantizePacked", {}, constants, [unpacked], domain=DOMAIN)
-        )
+        constants = [
+            gs.Constant(names.fresh(f"{name}/{field}"), array) for field, array in _packed(name, values, grid).items()
+        ]
+        unpacked = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
+        node_name = names.fresh(f"{name}/DequantizePacked")
+        graph.nodes.append(gs.Node(dequantize_packed.NAME, node_name, {}, constants, [unpacked], domain=DOMAIN))
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = unpacked
     return bool(plan.weights)

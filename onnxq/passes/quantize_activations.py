@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from onnxq.grids.uniform import UniformGrid, broadcastable
 from onnxq.operators import DOMAIN, fake_quantize
+from onnxq.passes.names import Names
 from onnxq.plan import Plan
 
 CHANNEL_AXIS = 1
@@ -25,17 +26,18 @@ def planned_activations(graph: gs.Graph, plan: Plan) -> Iterator[tuple[gs.Tensor
 
 def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
     """Insert the quantizers of ``plan.activations`` before the layers of ``plan.layers``."""
+    names = Names(graph)
     for tensor, grid, rank, consumers in list(planned_activations(graph, plan)):
         name = tensor.name
         parameters = [
-            gs.Constant(f"{name}/{field}", broadcastable(getattr(grid, field), rank, CHANNEL_AXIS))
+            gs.Constant(names.fresh(f"{name}/{field}"), broadcastable(getattr(grid, field), rank, CHANNEL_AXIS))
             for field in ("scale", "zero_point", "bits")
         ]
-        quantized = gs.Variable(f"{name}/quantized", tensor.dtype, tensor.shape)
-        node = gs.Node(
-            fake_quantize.NAME, f"{name}/FakeQuantize", {}, [tensor, *parameters], [quantized], domain=DOMAIN
+        quantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
+        node_name = names.fresh(f"{name}/FakeQuantize")
+        graph.nodes.append(
+            gs.Node(fake_quantize.NAME, node_name, {}, [tensor, *parameters], [quantized], domain=DOMAIN)
         )
-        graph.nodes.append(node)
         for consumer in consumers:
             consumer.inputs[0] = quantized
     return bool(plan.activations)

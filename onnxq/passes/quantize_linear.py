@@ -17,6 +17,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxq.grids.packing import pack
 from onnxq.grids.uniform import UniformGrid, broadcastable, quantize
+from onnxq.passes.names import Names
 from onnxq.passes.quantize_activations import CHANNEL_AXIS, planned_activations
 from onnxq.plan import Plan
 
@@ -31,15 +32,15 @@ def container_width(bits: int) -> int:
 
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
+    tensors, names = graph.tensors(), Names(graph)
     for tensor, grid, rank, consumers in list(planned_activations(graph, plan)):
-        dequantized = _activation(graph, tensor, grid, rank)
+        dequantized = _activation(graph, names, tensor, grid, rank)
         for consumer in consumers:
             consumer.inputs[0] = dequantized
-    tensors = graph.tensors()
     layers = set(plan.layers)
     for name, grid in plan.weights.items():
         weight = tensors[name]
-        dequantized = _weight(graph, name, weight.values, grid)
+        dequantized = _weight(graph, names, name, weight.values, grid)
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = dequantized
     return _notes(plan)
@@ -49,41 +50,55 @@ def _parameter(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(()) if values.size == 1 else values
 
 
-def _activation(graph: gs.Graph, tensor: gs.Tensor, grid: UniformGrid, rank: int) -> gs.Variable:
+def _activation(graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformGrid, rank: int) -> gs.Variable:
     name = tensor.name
     current = tensor
-    if grid.bits.min() < 8:
+    # Also where 8 bits would need no clamp: ONNX Runtime would fuse a per-channel input into its integer convolution,
+    # which then fails to run.
+    if grid.bits.min() < 8 or grid.scale.size > 1:
         for op, bound in (("Max", grid.lower), ("Min", grid.upper)):
-            limit = gs.Constant(f"{name}/{op}_limit", broadcastable(bound.astype(np.float32), rank, CHANNEL_AXIS))
-            clamped = gs.Variable(f"{name}/{op}", tensor.dtype, tensor.shape)
-            graph.nodes.append(gs.Node(op, f"{name}/{op}", {}, [current, limit], [clamped]))
+            limit = gs.Constant(
+                names.fresh(f"{name}/{op}_limit"), broadcastable(bound.astype(np.float32), rank, CHANNEL_AXIS)
+            )
+            clamped = gs.Variable(names.fresh(f"{name}/{op}"), tensor.dtype, tensor.shape)
+            graph.nodes.append(gs.Node(op, names.fresh(f"{name}/{op}"), {}, [current, limit], [clamped]))
             current = clamped
-    scale = gs.Constant(f"{name}/scale", _parameter(grid.scale))
-    zero_point = gs.Constant(f"{name}/zero_point", _parameter(grid.zero_point.astype(np.uint8)))
-    codes = gs.Variable(f"{name}/codes", np.uint8, tensor.shape)
-    dequantized = gs.Variable(f"{name}/quantized", tensor.dtype, tensor.shape)
+    scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(grid.scale))
+    zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), _parameter(grid.zero_point.astype(np.uint8)))
+    codes = gs.Variable(names.fresh(f"{name}/codes"), np.uint8, tensor.shape)
+    dequantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
     axis = {"axis": CHANNEL_AXIS} if grid.scale.size > 1 else {}
-    graph.nodes.append(gs.Node("QuantizeLinear", f"{name}/QuantizeLinear", axis, [current, scale, zero_point], [codes]))
     graph.nodes.append(
-        gs.Node("DequantizeLinear", f"{name}/DequantizeLinear", dict(axis), [codes, scale, zero_point], [dequantized])
+        gs.Node("QuantizeLinear", names.fresh(f"{name}/QuantizeLinear"), axis, [current, scale, zero_point], [codes])
+    )
+    graph.nodes.append(
+        gs.Node(
+            "DequantizeLinear",
+            names.fresh(f"{name}/DequantizeLinear"),
+            dict(axis),
+            [codes, scale, zero_point],
+            [dequantized],
+        )
     )
     return dequantized
 
 
-def _weight(graph: gs.Graph, name: str, values: NDArray[np.float32], grid: UniformGrid) -> gs.Variable:
+def _weight(graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], grid: UniformGrid) -> gs.Variable:
     width = container_width(int(grid.bits.max()))
     half = 2.0 ** (grid.bits - 1)  # codes 0 .. 2^bits - 1 become signed
     codes = quantize(values, grid, axis=0) - broadcastable(half, values.ndim, 0)
     zero_point = grid.zero_point - half
-    scale = gs.Constant(f"{name}/scale", _parameter(grid.scale))
-    dequantized = gs.Variable(f"{name}/dequantized", np.float32, values.shape)
+    scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(grid.scale))
+    dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
     inputs = [
-        _integers(f"{name}/codes", codes, width),
+        _integers(names.fresh(f"{name}/codes"), codes, width),
         scale,
-        _integers(f"{name}/zero_point", _parameter(zero_point), width),
+        _integers(names.fresh(f"{name}/zero_point"), _parameter(zero_point), width),
     ]
     axis = {"axis": 0} if grid.scale.size > 1 else {}
-    graph.nodes.append(gs.Node("DequantizeLinear", f"{name}/DequantizeLinear", axis, inputs, [dequantized]))
+    graph.nodes.append(
+        gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), axis, inputs, [dequantized])
+    )
     return dequantized
 
 
