@@ -17,33 +17,38 @@ from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
 from onnxq.passes.normalize import normalize
+from onnxq.recipe import Placement
 from onnxq.runtime import check_batch, image_input, make_session, session_options
 from onnxq.statistics import Statistics, TensorStatistics
 
 
 def observed_tensors(activations: Iterable[Activation]) -> list[str]:
-    """What to observe for these layer inputs, each tensor once, in order.
+    """What to observe for these activations, each tensor once, in order.
 
     Of a tensor behind a ReLU or Clip the one before is observed: it tells both.
     """
     return list(dict.fromkeys(activation.before or activation.name for activation in activations))
 
 
-def observation_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[Activation], list[str]]:
-    """The model with observers, the layer inputs that it observes, and the names of the observers' outputs.
+def observation_model(
+    model: onnx.ModelProto, placement: Placement = "inputs"
+) -> tuple[onnx.ModelProto, list[Activation], list[str]]:
+    """The model with observers, the activations that it observes, and the names of the observers' outputs.
 
     Raises:
         OnnxqError: it has no Conv or Gemm layer with constant weights.
     """
     graph = to_graph(model)
     normalize(graph)
-    activations = [layer.activation for layer in layers_of(graph)]
+    layers = layers_of(graph)
+    tensors = [layer.tensor(placement) for layer in layers]
+    activations = [tensor for tensor in tensors if tensor is not None]
     if not activations:
         raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()
     outputs = insert_observers(graph, observed_tensors(activations))
-    observed = to_model(graph, model, [observe.function(graph.opset)])
+    observed = to_model(graph, model)
     return observed, activations, [name for names in outputs for name in names]
 
 
@@ -53,6 +58,7 @@ def calibrate(
     *,
     provider: str = "auto",
     native: bool | None = None,
+    placement: Placement = "inputs",
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
     """Observe a model's activations.
@@ -64,13 +70,14 @@ def calibrate(
         batches: preprocessed images, float32 [N, C, H, W]; for example from an ``onnxq.Loader``.
         provider: 'auto', 'cpu' or 'cuda'.
         native: see ``onnxq.session_options``.
+        placement: where quantizers will be (``Recipe.placement``): at the ``inputs`` of layers or at their ``outputs``.
         progress: called after each batch with the number of its images.
 
     Raises:
         OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
-    observed, activations, outputs = observation_model(source)
+    observed, activations, outputs = observation_model(source, placement)
     names = observed_tensors(activations)
     options = session_options(native=native)
     options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds

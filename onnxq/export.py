@@ -83,7 +83,7 @@ def export_model(
     strip_traces(exported)
     graph = to_graph(exported)
     normalize(graph)
-    folded = to_model(graph, exported, [])
+    folded = to_model(graph, exported)
     class_count = folded.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     set_metadata(folded, {**chosen.to_metadata(), "model": arch, "num_classes": str(class_count)})
     return folded

@@ -6,11 +6,10 @@ import onnx
 import onnx.inliner
 import onnx.version_converter
 import onnx_graphsurgeon as gs
-from onnx import FunctionProto
 
 from onnxq.errors import OnnxqError
 from onnxq.files import metadata, set_metadata
-from onnxq.operators import DOMAIN, VERSION
+from onnxq.operators import DOMAIN, VERSION, functions_of
 
 OPSET = 21  # the newest whose operators the CUDA provider covers (no MaxPool from 22 on)
 IR_VERSION = 10
@@ -41,7 +40,7 @@ def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
     return graph
 
 
-def to_model(graph: gs.Graph, source: onnx.ModelProto, functions: list[FunctionProto]) -> onnx.ModelProto:
+def to_model(graph: gs.Graph, source: onnx.ModelProto) -> onnx.ModelProto:
     """Export a graph with the functions its onnxq nodes need and the metadata of its source."""
     graph.cleanup().toposort()
     model = gs.export_onnx(graph, do_type_check=False)
@@ -50,10 +49,9 @@ def to_model(graph: gs.Graph, source: onnx.ModelProto, functions: list[FunctionP
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", graph.opset))
     model.opset_import.extend(keep)
-    if functions:
+    if functions := functions_of(graph):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
-        used = {node.op for node in graph.nodes if node.domain == DOMAIN}
-        model.functions.extend(function for function in functions if function.name in used)
+        model.functions.extend(functions)
     model.producer_name, model.producer_version = source.producer_name, source.producer_version
     set_metadata(model, metadata(source))
     return model

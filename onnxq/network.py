@@ -1,4 +1,4 @@
-"""What the deciding stage needs to know of a network: its Conv and Gemm layers, without any ONNX."""
+"""What the deciding stage needs to know of a network: its Conv and Gemm layers and the tensors to quantize."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
+from onnxq.recipe import Placement
 
 # Operators whose output is non-negative where their inputs are.
 _KEEP_SIGN = (
@@ -32,7 +33,7 @@ _KEEP_SIGN = (
 
 @dataclass(frozen=True)
 class Activation:
-    """A tensor that feeds Conv or Gemm layers.
+    """A tensor to quantize: one that feeds Conv or Gemm layers, or one that they make.
 
     Attributes:
         name: the tensor.
@@ -54,17 +55,27 @@ class Layer:
     Attributes:
         name: the node. op: 'Conv' or 'Gemm'.
         activation: its input.
+        product: its output, behind the ReLU or Clip if there is one; None where that is the network's own output.
+        output: the tensor that the node makes.
         weight_name: the initializer.
         weight: float32, output channels first.
+        group: of a grouped convolution; output channel c sees the inputs of group c // (C / group).
         edge: it is the first or the last layer of the network.
     """
 
     name: str
     op: str
     activation: Activation
+    product: Activation | None
+    output: str
     weight_name: str
     weight: NDArray[np.float32]
+    group: int
     edge: bool
+
+    def tensor(self, placement: Placement) -> Activation | None:
+        """What is quantized for this layer, if anything is."""
+        return self.activation if placement == "inputs" else self.product
 
 
 def layers_of(graph: gs.Graph) -> list[Layer]:
@@ -105,8 +116,11 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
             name=node.name,
             op=node.op,
             activation=_activation(node.inputs[0]),
+            product=_product(graph, node.outputs[0]),
+            output=node.outputs[0].name,
             weight_name=node.inputs[1].name,
             weight=node.inputs[1].values,
+            group=int(node.attrs.get("group", 1)),
             edge=id(node) not in after_layer or id(node) not in followed,
         )
         for node in nodes
@@ -119,6 +133,13 @@ def _activation(tensor: gs.Tensor) -> Activation:
     if producer is None or upper is None:
         return Activation(tensor.name, non_negative=_is_non_negative(tensor))
     return Activation(tensor.name, producer.inputs[0].name, upper, non_negative=True)
+
+
+def _product(graph: gs.Graph, tensor: gs.Tensor) -> Activation | None:
+    is_output = any(tensor is output for output in graph.outputs)
+    if len(tensor.outputs) == 1 and not is_output and _clamp_from_zero(tensor.outputs[0]) is not None:
+        return _product(graph, tensor.outputs[0].outputs[0])
+    return None if is_output else _activation(tensor)
 
 
 def _clamp_from_zero(node: gs.Node) -> float | None:

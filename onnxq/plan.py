@@ -3,50 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.clipping.aciq import gauss_multiplier, laplace_multiplier
-from onnxq.clipping.interval import clip_interval
-from onnxq.clipping.percentile import percentile_interval
+from onnxq.activations import Seen, activation_grid, allocate_bits
+from onnxq.clipping.expected import expected_value
+from onnxq.dynamic import DynamicRange, dynamic_range
 from onnxq.errors import OnnxqError
-from onnxq.grids.uniform import UniformGrid, grid_from_range
+from onnxq.grids.mid_tread import MidTreadGrid
+from onnxq.grids.uniform import UniformGrid
+from onnxq.mid_tread import code_weight_mid_tread, mid_tread_grid
 from onnxq.network import Activation, Layer
 from onnxq.recipe import Recipe
+from onnxq.shift import expected_shift
 from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.weights import CodedWeight, code_weight
 
 FloatArray = NDArray[np.float64]
+ActivationQuantizer = UniformGrid | MidTreadGrid | DynamicRange
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The grid of every quantized tensor, by name. Activations are quantized where they enter a layer.
+    """What is quantized, and how.
 
     Attributes:
         recipe: what was asked for.
         layers: names of the quantized nodes, in execution order.
-        activations: tensor name -> grid along axis 1.
-        weights: initializer name -> grid along axis 0.
+        activations: tensor name -> its quantizer, along axis 1.
+        weights: initializer name -> its codes.
+        bias_shifts: node name -> float64 [C], what to add to its bias.
     """
 
     recipe: Recipe
     layers: tuple[str, ...]
-    activations: dict[str, UniformGrid]
-    weights: dict[str, UniformGrid]
+    activations: dict[str, ActivationQuantizer]
+    weights: dict[str, CodedWeight]
+    bias_shifts: dict[str, FloatArray] = field(default_factory=dict)
 
 
 def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> Plan:
-    """Choose all grids.
+    """Choose everything.
 
-    A tensor that feeds several layers is quantized once, at the widest bits that one of them asks for.
+    A tensor that serves several layers is quantized once, at the widest bits that one of them asks for.
 
     Raises:
         OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern of ``recipe.skip``
             matches no layer.
     """
+    chosen = _chosen(layers, recipe)
+    users: dict[Activation, list[Layer]] = {}
+    weight_users: dict[str, list[Layer]] = {}
+    for layer in chosen:
+        if (tensor := layer.tensor(recipe.placement)) is not None:
+            users.setdefault(tensor, []).append(layer)
+        weight_users.setdefault(layer.weight_name, []).append(layer)
+    activations = {tensor.name: _activation(tensor, used_by, statistics, recipe) for tensor, used_by in users.items()}
+    weights = {name: _weight(used_by, recipe) for name, used_by in weight_users.items()}
+    plan = Plan(recipe, tuple(layer.name for layer in chosen), activations, weights)
+    if recipe.bias_correction == "statistics":
+        for layer in chosen:
+            plan.bias_shifts[layer.name] = _bias_shift(layer, plan, statistics)
+    return plan
+
+
+def _chosen(layers: Sequence[Layer], recipe: Recipe) -> list[Layer]:
     for pattern in recipe.skip:
         if not any(fnmatchcase(layer.name, pattern) for layer in layers):
             names = ", ".join(layer.name for layer in layers[:3])
@@ -54,85 +78,74 @@ def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> P
     chosen = [layer for layer in layers if not any(fnmatchcase(layer.name, pattern) for pattern in recipe.skip)]
     if not chosen:
         raise OnnxqError("no Conv or Gemm layer with constant weights is left to quantize")
-
-    activation_bits: dict[Activation, int] = {}
-    weight_bits: dict[str, int] = {}
-    weights = {layer.weight_name: layer.weight for layer in chosen}
-    for layer in chosen:
-        bits = recipe.edge_bits if layer.edge else recipe.act_bits
-        activation_bits[layer.activation] = max(bits, activation_bits.get(layer.activation, 0))
-        bits = recipe.edge_bits if layer.edge else recipe.weight_bits
-        weight_bits[layer.weight_name] = max(bits, weight_bits.get(layer.weight_name, 0))
-    return Plan(
-        recipe=recipe,
-        layers=tuple(layer.name for layer in chosen),
-        activations={a.name: activation_grid(a, statistics, bits, recipe) for a, bits in activation_bits.items()},
-        weights={name: weight_grid(weights[name], bits, recipe) for name, bits in weight_bits.items()},
-    )
+    return chosen
 
 
-def weight_grid(weight: NDArray[np.float32], bits: int, recipe: Recipe) -> UniformGrid:
-    """The grid over the full range of a weight [C, ...], one range a channel or one in all."""
-    rows = weight.reshape(len(weight), -1) if recipe.weight_granularity == "per-channel" else weight.reshape(1, -1)
-    lower, upper = rows.min(axis=1), rows.max(axis=1)
-    if recipe.format == "qdq":  # an integer type's zero point must be one of its codes
-        lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)
-    return grid_from_range(lower, upper, bits)
+def _weight(users: Sequence[Layer], recipe: Recipe) -> CodedWeight:
+    edge = any(layer.edge for layer in users)
+    weight = users[0].weight
+    if recipe.scheme == "mid-tread":
+        return code_weight_mid_tread(weight, recipe.edge_bits if edge else recipe.weight_bits, recipe)
+    bits = recipe.edge_bits if edge else recipe.weight_bits
+    return code_weight(weight, bits, recipe, allocate=recipe.allocates_weights and not edge)
 
 
-def activation_grid(activation: Activation, statistics: Statistics, bits: int, recipe: Recipe) -> UniformGrid:
-    """The grid of a layer's input, by the recipe's scheme.
-
-    A tensor that cannot be negative takes a half range: all levels from zero up. One value a channel and image
-    (the input of a Gemm) is too little to tell channels apart by: such a tensor is quantized as a whole.
+def _activation(
+    tensor: Activation, users: Sequence[Layer], statistics: Statistics, recipe: Recipe
+) -> ActivationQuantizer:
+    """One value a channel and image (the input of a Gemm) is too little to tell channels apart by: such a tensor is
+    quantized as a whole, at the whole part of its bits.
     """
-    own = _lookup(statistics, activation.name)
+    edge = any(layer.edge for layer in users)
+    bits = recipe.edge_bits if edge else recipe.act_bits
+    own = _lookup(statistics, tensor.name)
     per_channel = recipe.act_granularity == "per-channel" and own.count > statistics.images
+    before = _lookup(statistics, tensor.before) if tensor.before is not None else None
     if not per_channel:
-        own = own.whole()
-    before = None
-    if activation.before is not None:
-        before = _lookup(statistics, activation.before)
-        before = before if per_channel else before.whole()
-    lower, upper = _interval(activation, own, before, bits, recipe)
-    if recipe.format == "qdq":
-        lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)
-    return grid_from_range(lower, upper, bits)
+        own, before = own.whole(), before and before.whole()
+    seen = Seen(own, before, tensor.non_negative)
+    if recipe.scheme == "mid-tread":
+        return mid_tread_grid(seen, bits, recipe)
+    if per_channel and recipe.allocates_activations and not edge:
+        widths = allocate_bits(seen, bits, _importance(users, seen.channels, recipe), recipe)
+    else:
+        widths = np.full(1, int(bits), np.int32)
+    if recipe.ranges == "dynamic":
+        return dynamic_range(tensor, widths, per_channel, recipe)
+    spread = np.broadcast_to(widths, seen.channels)
+    grid = activation_grid(seen, spread, recipe)
+    return UniformGrid(grid.scale, grid.zero_point, grid.bits if len(widths) > 1 else widths)
+
+
+def _importance(users: Sequence[Layer], channels: int, recipe: Recipe) -> FloatArray:
+    """By how much the layers that read a tensor multiply the squared error of each of its channels, float64 [C].
+
+    Ones where quantizers sit at outputs: who reads the tensor is not known there.
+    """
+    total = np.zeros(channels)
+    if recipe.placement == "outputs":
+        return total + 1
+    for layer in users:
+        rows, inputs = layer.weight.shape[:2]
+        squares = np.square(layer.weight, dtype=np.float64).reshape(layer.group, rows // layer.group, inputs, -1)
+        total += squares.sum(axis=(1, 3)).reshape(-1)
+    return total if total.any() else total + 1
+
+
+def _bias_shift(layer: Layer, plan: Plan, statistics: Statistics) -> FloatArray:
+    own = _lookup(statistics, layer.activation.name)
+    grid = plan.activations[layer.activation.name]
+    assert isinstance(grid, UniformGrid)  # by the recipe's checks
+    mean = own.mean
+    quantized_mean = mean
+    if grid.scale.size == len(mean):
+        quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
+    return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), mean, quantized_mean)
 
 
 def _lookup(statistics: Statistics, name: str) -> TensorStatistics:
     if name not in statistics.tensors:
-        raise OnnxqError(f"the statistics have no tensor {name}; run `onnxq calibrate` again")
+        raise OnnxqError(
+            f"the statistics have no tensor {name}; run `onnxq calibrate` again, with the same --placement"
+        )
     return statistics.tensors[name]
-
-
-def _interval(
-    activation: Activation, own: TensorStatistics, before: TensorStatistics | None, bits: int, recipe: Recipe
-) -> tuple[FloatArray, FloatArray]:
-    """[lower, upper] of each channel, float64, never beyond the values seen."""
-    half = activation.non_negative
-    minimum = np.zeros(len(own.minimum)) if half else own.minimum.astype(np.float64)
-    maximum = own.maximum.astype(np.float64)
-    if recipe.scheme == "minmax":
-        return minimum, maximum
-    if recipe.scheme == "percentile":
-        return percentile_interval(own.histogram, own.anchor.astype(np.float64), minimum, maximum, recipe.percentile)
-
-    # Clipping at a multiple of the spread (Banner et al. 2019, section 3), that of the tensor before the ReLU where
-    # there is one. With all bins on one side the optimum is that of one more bit.
-    effective_bits = bits + 1 if half else bits
-    source = before if before is not None else own
-    mean, b, std = source.mean, source.b, source.std
-    if half and before is None:
-        # Non-negative without a tensor before the ReLU to look at (behind pooling or Concat): the positive half of a
-        # density centred at zero is what there is, and E[x | x > 0] is b for Laplace, sigma * sqrt(2 / pi) for Gauss.
-        mean, b = np.zeros(len(own.minimum)), own.mean_of_positive
-        std = b * np.sqrt(np.pi / 2)
-    if recipe.scheme == "aciq-laplace":
-        alpha = laplace_multiplier(effective_bits) * b
-    elif recipe.scheme == "aciq-gauss":
-        alpha = gauss_multiplier(effective_bits) * std
-    else:
-        alpha = recipe.std_multiplier * std
-    lower, upper = clip_interval(alpha, mean, source.minimum.astype(np.float64), half)
-    return np.clip(lower, minimum, maximum), np.clip(upper, minimum, maximum)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 import onnxq
+from onnxq.correction import measured_shift
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model, set_metadata
 from onnxq.graph import OPSET, to_graph, to_model
 from onnxq.network import layers_of
-from onnxq.operators import dequantize_packed, fake_quantize
+from onnxq.passes.correct_biases import correct_biases
 from onnxq.passes.normalize import normalize
 from onnxq.passes.pack_weights import pack_weights
 from onnxq.passes.quantize_activations import quantize_activations
@@ -27,24 +31,38 @@ class Quantized:
     """A quantized model with the plan it carries out.
 
     Attributes:
+        float_bytes: size of the float model, its external data included.
         notes: what was asked for and could not be expressed, a sentence each.
     """
 
     model: onnx.ModelProto
     plan: Plan
+    float_bytes: int
     notes: tuple[str, ...]
 
 
-def quantize(model: onnx.ModelProto | str | Path, statistics: Statistics | str | Path, recipe: Recipe) -> Quantized:
+def quantize(
+    model: onnx.ModelProto | str | Path,
+    statistics: Statistics | str | Path,
+    recipe: Recipe,
+    *,
+    images: Iterable[NDArray[np.float32]] | None = None,
+    provider: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Quantized:
     """Quantize a float model.
 
     Args:
         model: a model, or its path.
         statistics: of that model, or their path.
+        images: preprocessed batches, float32 [N, C, H, W], for ``bias_correction='images'``; ``provider`` and
+            ``progress`` as in ``onnxq.calibrate``.
 
     Raises:
-        OnnxqError: an input cannot be read, or the statistics belong to another model.
+        OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
     """
+    if recipe.bias_correction == "images" and images is None:
+        raise OnnxqError("bias correction from images needs images: give --data, or take --bias-correction statistics")
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     if seen.fingerprint != (actual := fingerprint(source)):
@@ -56,15 +74,17 @@ def quantize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET)
     normalize(graph)
     plan = decide(layers_of(graph), seen, recipe)
+    shifts = plan.bias_shifts
+    if images is not None and recipe.bias_correction == "images":
+        shifts = measured_shift(graph, source, plan, images, provider=provider, progress=progress)
+    correct_biases(graph, shifts)
     notes: tuple[str, ...] = ()
     if recipe.format == "qdq":
         notes = quantize_linear(graph, plan)
-        functions: list[onnx.FunctionProto] = []
     else:
         quantize_activations(graph, plan)
         pack_weights(graph, plan)
-        functions = [fake_quantize.function(graph.opset), dequantize_packed.function(graph.opset)]
-    quantized = to_model(graph, source, functions)
+    quantized = to_model(graph, source)
     set_metadata(
         quantized,
         {
@@ -74,4 +94,4 @@ def quantize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
             "onnxq.calibration_images": str(seen.images),
         },
     )
-    return Quantized(quantized, plan, notes)
+    return Quantized(quantized, plan, source.ByteSize(), notes)

@@ -186,5 +186,5 @@ def test_demo(tmp_path):
     out, _ = onnxq("demo", "-n", 60, "-o", tmp_path / "demo", "--json", tmp_path / "r.json")
     assert "w4a4-naive" in out
     results = json.loads((tmp_path / "r.json").read_text())["models"]
-    assert len(results) % 5 == 0
+    assert len(results) % 6 == 0
     assert "mobilenet_v2.w4a4-aciq.onnx" in files_in(tmp_path / "demo")

@@ -13,7 +13,7 @@ from onnxq.errors import OnnxqError
 from onnxq.files import metadata
 from onnxq.grids.uniform import fake_quantize
 from onnxq.loader import Batch
-from onnxq.recipe import SCHEMES, Recipe
+from onnxq.recipe import Recipe, Scheme, choices
 from onnxq.runtime import find_library
 
 NATIVE = [False, True] if find_library() else [False]
@@ -27,6 +27,11 @@ def network():
 @pytest.fixture(scope="module")
 def statistics(network):
     return onnxq.calibrate(network, [images(16, seed=seed) for seed in range(4)])
+
+
+@pytest.fixture(scope="module")
+def at_outputs(network):
+    return onnxq.calibrate(network, [images(16, seed=seed) for seed in range(4)], placement="outputs")
 
 
 def intermediate(model, name, x):
@@ -63,7 +68,7 @@ def test_calibration_is_the_same_without_the_library_and_in_other_batches(networ
         np.testing.assert_allclose(other_batches.tensors[name].b, seen.b, rtol=1e-5)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", choices(Scheme))
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 def test_files_run_anywhere_with_the_same_bits(network, statistics, scheme, granularity):
     recipe = Recipe(
@@ -80,11 +85,13 @@ def test_files_run_anywhere_with_the_same_bits(network, statistics, scheme, gran
 
 def test_the_file_computes_what_the_plan_says(network, statistics):
     """Conv by conv: replace weights and inputs by their fake-quantized values in numpy."""
-    result = onnxq.quantize(network, statistics, Recipe(act_bits=3, weight_bits=4))
+    result = onnxq.quantize(network, statistics, Recipe(act_bits=3, weight_bits=4, edge_bits=4))
     x = images(4, seed=9)
     got = intermediate(result.model, "a", x)
     weights = {w.name: numpy_helper.to_array(w) for w in network.graph.initializer}
-    quantized = fake_quantize(weights["w1"], result.plan.weights["w1"], 0)
+    quantized = result.plan.weights["w1"].dequantized()
+    assert np.abs(quantized - weights["w1"]).max() < 0.2
+    weights["b1"] = (weights["b1"] + result.plan.bias_shifts["Conv_a"]).astype(np.float32)
     one = parse(
         "g (float[batch,3,8,8] input) => (float[batch,6,8,8] a) { a = Conv <pads = [1,1,1,1]> (input, w1, b1) }",
         {"w1": quantized, "b1": weights["b1"]},
@@ -93,13 +100,98 @@ def test_the_file_computes_what_the_plan_says(network, statistics):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+COMBINATIONS = [
+    {"weights": "kmeans", "weight_bits": 3},
+    {"weights": "kmeans", "weight_granularity": "per-tensor", "weight_correction": "mean-variance"},
+    {"scheme": "aciq-laplace", "ranges": "dynamic"},
+    {"scheme": "std", "ranges": "dynamic", "act_granularity": "per-tensor"},
+    {"scheme": "minmax", "ranges": "dynamic", "bias_correction": "images"},
+    {"placement": "outputs"},
+    {"placement": "outputs", "ranges": "dynamic", "scheme": "aciq-gauss"},
+    {"placement": "outputs", "scheme": "mid-tread", "act_bits": 2.7, "weight_bits": 3.3},
+    {"scheme": "mid-tread", "act_granularity": "per-tensor", "published": True},
+    {"published": True, "scheme": "aciq-laplace", "placement": "outputs"},
+    {"act_bits": 2.5, "weight_bits": 2.25, "weight_correction": "mean-variance"},
+    {"bias_correction": "images", "act_bits": 2, "weight_bits": 2},
+]
+
+
+@pytest.mark.parametrize("fields", COMBINATIONS, ids=str)
+def test_every_combination_runs_anywhere_with_the_same_bits(network, statistics, at_outputs, fields):
+    recipe = Recipe(**fields)
+    source = at_outputs if recipe.placement == "outputs" else statistics
+    model = onnxq.quantize(network, source, recipe, images=[images(16, seed=seed) for seed in range(2)]).model
+    onnx.checker.check_model(model, full_check=True)
+    x = images(4, seed=9)
+    results = [run(model, {"input": x}, native=native)[0] for native in NATIVE]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+    want = run(network, {"input": x}, native=False)[0]
+    assert np.corrcoef(results[0].ravel(), want.ravel())[0, 1] > 0.8, "it still computes something like the network"
+
+
+def test_dynamic_ranges_on_the_calibration_images_are_the_static_ones(network):
+    """One batch for both: they see the same values."""
+    x = images(32)
+    statistics = onnxq.calibrate(network, [x])
+    plain = {"bit_alloc": "none", "bias_correction": "none", "act_bits": 4, "edge_bits": 4}
+    for scheme in ("minmax", "aciq-laplace", "aciq-gauss", "std"):
+        static = onnxq.quantize(network, statistics, Recipe(scheme, **plain))
+        dynamic = onnxq.quantize(network, statistics, Recipe(scheme, ranges="dynamic", **plain))
+        # the input of the network: behind a quantized layer the values differ
+        scale = intermediate(dynamic.model, "input/scale", x)
+        np.testing.assert_allclose(scale.ravel(), static.plan.activations["input"].scale, rtol=2e-3)
+        zero_point = intermediate(dynamic.model, "input/zero_point", x)
+        np.testing.assert_allclose(zero_point.ravel(), static.plan.activations["input"].zero_point, atol=1)
+
+
+def test_biases_measured_on_images_restore_the_mean(network, statistics):
+    """The first layer's output has the mean of the float network's on the images that were measured."""
+    x = images(64, seed=0)
+    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2, bias_correction="images", weight_correction="none")
+    corrected = onnxq.quantize(network, statistics, recipe, images=[x[:40], x[40:]]).model
+    want = intermediate(network, "a", x).mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(intermediate(corrected, "a", x).mean(axis=(0, 2, 3)), want, atol=1e-5)
+    with pytest.raises(OnnxqError, match="needs images"):
+        onnxq.quantize(network, statistics, recipe)
+
+
+def test_a_layer_without_bias_gets_one(network, statistics):
+    model = onnxq.quantize(network, statistics, Recipe(act_bits=2, weight_bits=2)).model
+    conv = next(node for node in model.graph.node if node.output[0] == "b")
+    assert len(conv.input) == 3
+
+
+def test_channels_of_no_bits(network, statistics):
+    """A target of two bits leaves some channels none; they become their mean."""
+    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2)
+    result = onnxq.quantize(network, statistics, recipe)
+    widths = [coded.bits for coded in result.plan.weights.values()]
+    assert min(bits.min() for bits in widths) >= 0
+    values = np.float32(
+        np.random.default_rng(0).standard_normal((6, 6, 3, 3)) * 10.0 ** np.arange(-5, 1)[:, None, None, None]
+    )
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    for index, tensor in enumerate(model.graph.initializer):
+        if tensor.name == "w2":
+            model.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, "w2"))
+    result = onnxq.quantize(model, onnxq.calibrate(model, [images(16)]), recipe)
+    coded = result.plan.weights["w2"]
+    assert coded.bits.min() == 0
+    np.testing.assert_allclose(coded.dequantized().mean(axis=(1, 2, 3)), values.mean(axis=(1, 2, 3)), rtol=1e-4)
+    results = [run(result.model, {"input": images(4, seed=9)}, native=native)[0] for native in NATIVE]
+    for got in results[1:]:
+        np.testing.assert_array_equal(got, results[0])
+
+
 def test_more_bits_come_closer(network, statistics):
     x = images(32, seed=9)
     want = run(network, {"input": x}, native=False)[0]
     errors = [
         np.abs(
             run(
-                onnxq.quantize(network, statistics, Recipe(scheme="minmax", act_bits=b, weight_bits=b)).model,
+                onnxq.quantize(network, statistics, Recipe("minmax", act_bits=b, weight_bits=b)).model,
                 {"input": x},
                 native=False,
             )[0]
@@ -142,7 +234,9 @@ def test_qdq_is_the_same_grid_in_standard_operators(network, statistics, bits, g
     np.testing.assert_allclose(got, want, atol=1e-6)
     weight = intermediate(result.model, "w3/dequantized", x)
     original = next(numpy_helper.to_array(w) for w in network.graph.initializer if w.name == "w3")
-    np.testing.assert_allclose(weight, fake_quantize(original, result.plan.weights["w3"], 0), atol=1e-6)
+    coded = result.plan.weights["w3"]
+    np.testing.assert_allclose(weight, fake_quantize(original, coded.grid, 0), atol=1e-6)
+    np.testing.assert_array_equal(coded.dequantized(), fake_quantize(original, coded.grid, 0))
 
 
 def test_the_source_is_left_alone(statistics):

@@ -22,7 +22,7 @@ def normal(*shape):
 def normalized(model):
     graph = to_graph(model)
     changed = normalize(graph)
-    return to_model(graph, model, []), changed
+    return to_model(graph, model), changed
 
 
 def ops(model):

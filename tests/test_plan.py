@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from onnxq.clipping.aciq import laplace_multiplier
+from onnxq.clipping.expected import expected_squared_error
 from onnxq.errors import OnnxqError
+from onnxq.grids.uniform import fake_quantize
 from onnxq.network import Activation, Layer
 from onnxq.operators.observe import observe
 from onnxq.plan import decide
@@ -24,7 +26,8 @@ def weight(*shape):
 
 def layer(name, tensor, before=None, edge=False, non_negative=False, values=None):
     values = weight(4, 3, 3, 3) if values is None else values
-    return Layer(name, "Conv", Activation(tensor, before, non_negative=non_negative), f"{name}.w", values, edge)
+    activation = Activation(tensor, before, non_negative=non_negative)
+    return Layer(name, "Conv", activation, Activation(f"{name}.out"), f"{name}.out", f"{name}.w", values, 1, edge)
 
 
 LAYERS = [
@@ -37,13 +40,14 @@ STATISTICS = Statistics("f", 64, {name: TensorStatistics.of(observe(value)) for 
 
 
 def plan(layers=LAYERS, **fields):
-    return decide(layers, STATISTICS, Recipe(**fields))
+    plain = {"scheme": "aciq-laplace", "bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
+    return decide(layers, STATISTICS, Recipe(**{**plain, **fields}))
 
 
 def test_edges_have_their_own_bits_and_shared_tensors_one_grid():
     got = plan(act_bits=3, weight_bits=2, edge_bits=7)
     assert {name: int(grid.bits.max()) for name, grid in got.activations.items()} == {"image": 7, "x": 3, "flat": 7}
-    assert {name: int(grid.bits.max()) for name, grid in got.weights.items()} == {
+    assert {name: int(coded.bits.max()) for name, coded in got.weights.items()} == {
         "first.w": 7, "middle.w": 2, "other.w": 2, "last.w": 7,
     }  # fmt: skip
     assert got.layers == ("first", "middle", "other", "last")
@@ -60,9 +64,9 @@ def test_granularity():
     got = plan()
     assert got.activations["x"].scale.shape == (3,)
     assert got.activations["flat"].scale.shape == (1,), "one value a channel and image: quantized as a whole"
-    assert got.weights["middle.w"].scale.shape == (4,)
+    assert got.weights["middle.w"].grid.scale.shape == (4,)
     got = plan(act_granularity="per-tensor", weight_granularity="per-tensor")
-    assert got.activations["x"].scale.shape == got.weights["middle.w"].scale.shape == (1,)
+    assert got.activations["x"].scale.shape == got.weights["middle.w"].grid.scale.shape == (1,)
 
 
 def test_minmax_takes_the_range_seen():
@@ -84,11 +88,17 @@ def test_aciq_without_a_tensor_before_the_relu_finds_the_same_threshold():
     """The positive half of a Laplace density centred at zero is exponential with mean b."""
     x = np.maximum(RANDOM.laplace(0, 1.5, (16, 2, 40, 40)), 0).astype(np.float32)
     statistics = Statistics("f", 16, {"x": TensorStatistics.of(observe(x))})
-    grid = decide([layer("l", "x", non_negative=True)], statistics, Recipe(act_bits=2, edge_bits=2)).activations["x"]
+    grid = decide(
+        [layer("l", "x", non_negative=True)],
+        statistics,
+        Recipe("aciq-laplace", act_bits=2, edge_bits=2, bit_alloc="none", bias_correction="none"),
+    ).activations["x"]
     np.testing.assert_allclose(grid.upper, 1.5 * laplace_multiplier(3), rtol=0.03)
 
 
-@pytest.mark.parametrize("scheme", ["minmax", "aciq-laplace", "aciq-gauss", "std", "percentile"])
+@pytest.mark.parametrize(
+    "scheme", ["minmax", "aciq", "aciq-laplace", "aciq-gauss", "std", "percentile", "mse", "entropy"]
+)
 def test_ranges_stay_within_what_was_seen(scheme):
     for name, grid in plan(scheme=scheme, act_bits=8).activations.items():
         seen = STATISTICS.tensors[name]
@@ -96,6 +106,66 @@ def test_ranges_stay_within_what_was_seen(scheme):
         step = grid.scale
         assert (grid.lower >= np.minimum(own.minimum, 0) - step).all()
         assert (grid.upper <= own.maximum + step).all()
+
+
+@pytest.mark.parametrize("bits", [2, 3.4, 4, 5.3, 8])
+@pytest.mark.parametrize("published", [False, True])
+def test_bits_of_channels_meet_their_mean(bits, published):
+    got = plan(scheme="aciq", act_bits=bits, weight_bits=bits, bit_alloc="both") if not published else None
+    if got is not None:
+        assert got.activations["x"].bits.sum() == int(3 * bits)
+        assert got.weights["middle.w"].bits.sum() == int(4 * bits)
+        assert (got.activations["image"].bits == 8).all(), "edges keep their own"
+        assert got.activations["flat"].bits.tolist() == [8]
+    else:
+        got = plan(act_bits=bits, weight_bits=bits, bit_alloc="both", published=True)
+        assert abs(got.weights["middle.w"].bits.mean() - bits) <= 1
+
+
+def test_bits_go_to_the_channels_that_the_layers_weigh_most():
+    values = np.full((4, 3, 1, 1), 0.01, np.float32)
+    values[:, 1] = 1
+    bits = plan([layer("l", "x", "pre", non_negative=True, values=values)], scheme="aciq", bit_alloc="both")
+    assert bits.activations["x"].bits.argmax() == 1
+
+
+def test_the_best_prior_of_each_channel():
+    grids = {
+        scheme: plan(scheme=scheme, act_bits=3).activations["x"]
+        for scheme in ("aciq", "aciq-laplace", "aciq-gauss", "minmax", "mse")
+    }
+    seen = STATISTICS.tensors["x"]
+    error = {
+        scheme: expected_squared_error(seen.histogram, seen.anchor.astype(float), grid)
+        for scheme, grid in grids.items()
+    }
+    assert (error["aciq"] == np.minimum(np.minimum(error["aciq-laplace"], error["aciq-gauss"]), error["minmax"])).all()
+    assert (error["mse"] <= error["aciq"] * 1.01).all(), "the search knows no prior"
+
+
+def test_bias_shifts_follow_from_the_statistics():
+    """On an input without borders the expected shift is the measured one."""
+    values = weight(4, 3, 1, 1)
+    got = plan(
+        [layer("l", "x", "pre", non_negative=True, values=values)],
+        act_bits=2,
+        weight_bits=2,
+        bias_correction="statistics",
+    )
+    quantized_weight = got.weights["l.w"].dequantized()
+    exact = np.einsum("nihw,oi->o", TENSORS["x"], values[:, :, 0, 0], dtype=np.float64)
+    quantized_x = fake_quantize(TENSORS["x"], got.activations["x"], axis=1)
+    approximate = np.einsum("nihw,oi->o", quantized_x, quantized_weight[:, :, 0, 0], dtype=np.float64)
+    shift = (exact - approximate) / (64 * 12 * 12)
+    np.testing.assert_allclose(got.bias_shifts["l"], shift, rtol=0.03, atol=2e-3)
+
+
+def test_outputs_are_planned_where_placement_says():
+    statistics = Statistics("f", 64, {"first.out": STATISTICS.tensors["pre"]})
+    got = decide(LAYERS[:1], statistics, Recipe(placement="outputs"))
+    assert list(got.activations) == ["first.out"]
+    with pytest.raises(OnnxqError, match="with the same --placement"):
+        decide(LAYERS, statistics, Recipe(placement="outputs"))
 
 
 def test_skip_by_pattern():
@@ -110,7 +180,7 @@ def test_skip_by_pattern():
 def test_qdq_ranges_contain_zero():
     positive = np.abs(weight(4, 3, 3, 3)) + 1
     got = plan([layer("l", "image", values=positive)], format="qdq")
-    assert (got.weights["l.w"].zero_point == 0).all()
+    assert (got.weights["l.w"].grid.zero_point == 0).all()
 
 
 def test_missing_statistics_are_named():
@@ -121,6 +191,11 @@ def test_missing_statistics_are_named():
 @pytest.mark.parametrize(
     "fields",
     [{"act_bits": 1}, {"weight_bits": 9}, {"edge_bits": 0}, {"scheme": "x"}, {"format": "x"}, {"act_granularity": "x"},
+     {"act_bits": 4.5, "bit_alloc": "weights"}, {"weight_bits": 4.5, "bit_alloc": "none"}, {"bit_alloc": "x"},
+     {"format": "qdq", "bit_alloc": "both"}, {"format": "qdq", "weight_correction": "mean"}, {"edge_bits": 4.5},
+     {"format": "qdq", "scheme": "mid-tread"}, {"weights": "kmeans", "weight_bits": 4.5}, {"scheme": "mse", "ranges": "dynamic"},
+     {"placement": "outputs", "bias_correction": "statistics"}, {"placement": "outputs", "bias_correction": "images"},
+     {"ranges": "dynamic", "scheme": "aciq-laplace", "bias_correction": "statistics"},
      {"std_multiplier": 0}, {"percentile": 50}],
 )  # fmt: skip
 def test_recipes_are_checked(fields):

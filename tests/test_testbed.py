@@ -11,6 +11,8 @@ from onnxq.loader import choose
 from onnxq.recipe import Recipe
 from onnxq.runtime import find_library
 
+PLAIN = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
+
 
 def loader(testbed, model, data, purpose, count=None, classes=None):
     preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(model)))
@@ -32,9 +34,9 @@ def resnet20(testbed, tmp_path_factory):
     model = testbed / "models" / "resnet20_cifar10.onnx"
     statistics = onnxq.calibrate(model, (b.images for b in loader(testbed, model, "cifar10/calib", "calib", 256)))
     recipes = [
-        Recipe(scheme="minmax"),
-        Recipe(scheme="aciq-laplace"),
-        Recipe(scheme="minmax", act_granularity="per-tensor"),
+        Recipe("minmax", **PLAIN),
+        Recipe("aciq-laplace", **PLAIN),
+        Recipe("minmax", act_granularity="per-tensor", **PLAIN),
     ]
     return quantize_all(model, statistics, recipes, tmp_path_factory.mktemp("resnet20"))
 
@@ -62,16 +64,30 @@ def test_the_library_changes_no_bit_of_the_logits(testbed, resnet20):
 def test_resnet56_file_size(testbed, tmp_path):
     model = testbed / "models" / "resnet56_cifar10.onnx"
     statistics = onnxq.calibrate(model, (b.images for b in loader(testbed, model, "cifar10/calib", "calib", 32)))
-    _, quantized = quantize_all(model, statistics, [Recipe()], tmp_path)
+    _, quantized = quantize_all(model, statistics, [Recipe(**PLAIN)], tmp_path)
     assert quantized.stat().st_size <= 0.16 * model.stat().st_size
+
+
+def test_the_defaults_reach_what_the_published_recipe_does(testbed, tmp_path):
+    """W4A4, W3A3, W2A4, W4A8 of ResNet-20: 91.6, 87.3, 74.8, 91.8."""
+    model = testbed / "models" / "resnet20_cifar10.onnx"
+    statistics = onnxq.calibrate(model, (b.images for b in loader(testbed, model, "cifar10/calib", "calib", 256)))
+    widths = [(4, 4), (3, 3), (2, 4), (4, 8)]
+    recipes = [Recipe(weight_bits=weight_bits, act_bits=act_bits) for weight_bits, act_bits in widths]
+    paths = quantize_all(model, statistics, recipes, tmp_path)[1:]
+    top1 = [result.top1 for result in onnxq.evaluate(paths, loader(testbed, model, "cifar10/test", "test"))]
+    assert all(got >= want for got, want in zip(top1, [91.6, 87.3, 74.8, 91.8], strict=True)), top1
 
 
 def test_squeezenet(testbed, tmp_path):
     model = testbed / "models" / "squeezenet1_0.onnx"
     classes = testbed / "imagenet500_classes.txt"
     statistics = onnxq.calibrate(model, (b.images for b in loader(testbed, model, "imagenet500", "calib", 64, classes)))
-    paths = quantize_all(model, statistics, [Recipe(scheme="minmax"), Recipe(scheme="aciq-laplace")], tmp_path)
+    recipes = [Recipe("minmax", **PLAIN), Recipe("aciq-laplace", **PLAIN), Recipe(), Recipe(act_bits=8)]
+    paths = quantize_all(model, statistics, recipes, tmp_path)
     results = onnxq.evaluate(paths, loader(testbed, model, "imagenet500", "test", None, classes))
-    float32, minmax, aciq = [result.top1 for result in results]
+    float32, minmax, aciq, w4a4, w4a8 = [result.top1 for result in results]
     assert float32 == pytest.approx(60.6, abs=0.5)
     assert aciq >= minmax + 5
+    assert w4a4 >= 27.7, "published, with bit allocation and bias correction"
+    assert w4a8 >= 51.0

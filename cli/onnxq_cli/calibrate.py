@@ -6,6 +6,7 @@ import click
 
 import onnxq
 from onnxq.files import check_writable
+from onnxq.recipe import Placement, choices
 from onnxq_cli.common import data_options, describe_data, make_loader, progress, provider_option, report_skipped
 
 
@@ -16,6 +17,13 @@ from onnxq_cli.common import data_options, describe_data, make_loader, progress,
     "-n", "--images", type=click.IntRange(1), default=512, show_default=True, help="How many, spread over the data."
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The statistics file (.npz) to write.")
+@click.option(
+    "--placement",
+    type=click.Choice(choices(Placement)),
+    default="inputs",
+    show_default=True,
+    help="Where quantizers will be; give `onnxq quantize` the same.",
+)
 @provider_option
 def command(
     model: str,
@@ -26,6 +34,7 @@ def command(
     skip_bad_images: bool,
     images: int,
     output: str,
+    placement: Placement,
     provider: str,
 ) -> None:
     """Observe the activations of MODEL on calibration images.
@@ -36,7 +45,8 @@ def command(
     check_writable(output)
     loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
     with progress("calibrating", len(loader)) as update:
-        statistics = onnxq.calibrate(model, (batch.images for batch in loader), provider=provider, progress=update)
+        batches = (batch.images for batch in loader)
+        statistics = onnxq.calibrate(model, batches, provider=provider, placement=placement, progress=update)
     statistics.save(output)
     report_skipped(loader)
     click.echo(f"{output}: {len(statistics.tensors)} tensors, {describe_data(loader.dataset, statistics.images)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,17 +17,20 @@ from onnxq.recipe import Recipe
 from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
 from onnxq_cli.eval import results_table
 
+PLAIN: dict[str, Any] = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
 RECIPES = {
     "w8a8": Recipe(act_bits=8, weight_bits=8),
-    "w4a4-naive": Recipe(scheme="minmax", act_granularity="per-tensor"),
-    "w4a4-minmax": Recipe(scheme="minmax"),
-    "w4a4-aciq": Recipe(scheme="aciq-laplace"),
+    "w4a4-naive": Recipe("minmax", act_granularity="per-tensor", **PLAIN),
+    "w4a4-minmax": Recipe("minmax", **PLAIN),
+    "w4a4-aciq": Recipe("aciq-laplace", **PLAIN),
+    "w4a4": Recipe(),
 }
 LEGEND = """\
-w8a8         8 bits, activations clipped by ACIQ, a range a channel
+w8a8         8 bits
 w4a4-naive   4 bits, the full range of each tensor
 w4a4-minmax  4 bits, the full range of each channel
-w4a4-aciq    4 bits, activations clipped by ACIQ, a range a channel"""
+w4a4-aciq    4 bits, activations clipped by ACIQ for Laplace, a range a channel
+w4a4         4 bits, everything on: the best prior a channel, bits a channel, corrected weights and biases"""
 
 
 @click.command("demo")

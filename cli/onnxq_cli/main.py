@@ -15,6 +15,7 @@ COMMANDS = {
     "export": "torchvision model to ONNX",
     "calibrate": "observe a model's activations on images",
     "quantize": "rewrite a model at 2 to 8 bits",
+    "recipes": "recipes for quantize: list them, show one",
     "eval": "top-1 and top-5 of files, side by side",
     "info": "versions, providers, native library",
     "demo": "the whole flow on bundled data, in a minute",

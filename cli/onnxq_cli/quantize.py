@@ -2,88 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 import onnxq
-from onnxq.files import save_model
-from onnxq.recipe import FORMATS, GRANULARITIES, SCHEMES, Recipe
-from onnxq_cli.common import size_text
+from onnxq.errors import OnnxqError
+from onnxq.files import check_writable, save_model
+from onnxq.loader import Loader
+from onnxq.recipe import CHOICES, Recipe, choices
+from onnxq.recipes import recipe_fields
+from onnxq_cli.common import make_loader, options, progress, provider_option, size_text
 
-BITS = click.IntRange(2, 8)
+BITS = click.FloatRange(2, 8)
+
+
+def choice(field: str) -> click.Choice[str]:
+    """The values that a field of a recipe may take."""
+    return click.Choice(choices(CHOICES[field]))
+
+
+recipe_options = options(
+    click.option("--recipe", metavar="NAME|FILE", help="Where the other options start from; see `onnxq recipes`."),
+    click.option("--scheme", type=choice("scheme"), help="How activation ranges are chosen.  [default: aciq]"),
+    click.option("--bits", type=BITS, help="Of weights and activations, the mean over channels.  [default: 4]"),
+    click.option("--act-bits", type=BITS, help="Of activations, where it differs."),
+    click.option("--weight-bits", type=BITS, help="Of weights, where it differs."),
+    click.option("--edge-bits", type=click.IntRange(2, 8), help="Of the first and the last layer.  [default: 8]"),
+    click.option("--act-granularity", type=choice("act_granularity"), help="[default: per-channel]"),
+    click.option("--weight-granularity", type=choice("weight_granularity"), help="[default: per-channel]"),
+    click.option(
+        "--bit-alloc", type=choice("bit_alloc"), help="What gets bits per channel.  [default: both; none with qdq]"
+    ),
+    click.option("--weights", type=choice("weights"), help="The grid of weights.  [default: uniform]"),
+    click.option(
+        "--weight-correction",
+        type=choice("weight_correction"),
+        help="What is restored in each channel of quantized weights.  [default: mean; none with qdq]",
+    ),
+    click.option(
+        "--bias-correction",
+        type=choice("bias_correction"),
+        help="What biases are corrected by: the calibration statistics, or a pass over images (--data)."
+        "  [default: statistics]",
+    ),
+    click.option(
+        "--placement",
+        type=choice("placement"),
+        help="Quantizers at the inputs of layers or at their outputs; calibrate with the same.  [default: inputs]",
+    ),
+    click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
+    click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
+    click.option("--std-multiplier", type=float, help="k of --scheme std.  [default: 2]"),
+    click.option("--percentile", type=float, help="Share kept by --scheme percentile.  [default: 99.99]"),
+    click.option("--published", is_flag=True, default=None, help="The published ACIQ arithmetic, for comparison."),
+    click.option(
+        "--format",
+        type=choice("format"),
+        help="onnxq operators and packed weights, or standard QuantizeLinear/DequantizeLinear.  [default: onnxq]",
+    ),
+)
 
 
 @click.command("quantize")
 @click.argument("model")
 @click.option("--stats", required=True, metavar="FILE", help="Statistics of this model, from `onnxq calibrate`.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
-@click.option(
-    "--scheme",
-    type=click.Choice(SCHEMES),
-    default="aciq-laplace",
-    show_default=True,
-    help="How activation ranges are chosen; weights take their full range.",
-)
-@click.option("--bits", type=BITS, default=4, show_default=True, help="Of weights and activations.")
-@click.option("--act-bits", type=BITS, help="Of activations, where it differs.")
-@click.option("--weight-bits", type=BITS, help="Of weights, where it differs.")
-@click.option("--edge-bits", type=BITS, default=8, show_default=True, help="Of the first and the last layer.")
-@click.option("--act-granularity", type=click.Choice(GRANULARITIES), default="per-channel", show_default=True)
-@click.option("--weight-granularity", type=click.Choice(GRANULARITIES), default="per-channel", show_default=True)
-@click.option(
-    "--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable, * matches."
-)
-@click.option("--std-multiplier", type=float, default=2.0, show_default=True, help="k of --scheme std.")
-@click.option("--percentile", type=float, default=99.99, show_default=True, help="Share kept by --scheme percentile.")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(FORMATS),
-    default="onnxq",
-    show_default=True,
-    help="onnxq operators and packed weights, or standard QuantizeLinear/DequantizeLinear.",
-)
+@recipe_options
+@click.option("--data", metavar="SOURCE", help="Images for --bias-correction images, as in `onnxq calibrate`.")
+@click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
+@provider_option
 def command(
     model: str,
     stats: str,
     output: str,
-    scheme: str,
-    bits: int,
-    act_bits: int | None,
-    weight_bits: int | None,
-    edge_bits: int,
-    act_granularity: str,
-    weight_granularity: str,
-    skip: tuple[str, ...],
-    std_multiplier: float,
-    percentile: float,
-    file_format: str,
+    recipe: str | None,
+    bits: float | None,
+    data: str | None,
+    images: int,
+    provider: str,
+    **fields: Any,
 ) -> None:
     """Quantize MODEL.
 
     \b
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 4 -o resnet50.w4a4.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --act-bits 8 --skip '*fc*' -o resnet50.w4a8.onnx
+    onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 5.3 -o resnet50.w5a5.onnx
     """
-    recipe = Recipe(
-        scheme=scheme,  # type: ignore[arg-type]  # click has checked the choices
-        act_bits=act_bits or bits,
-        weight_bits=weight_bits or bits,
-        act_granularity=act_granularity,  # type: ignore[arg-type]
-        weight_granularity=weight_granularity,  # type: ignore[arg-type]
-        edge_bits=edge_bits,
-        skip=skip,
-        std_multiplier=std_multiplier,
-        percentile=percentile,
-        format=file_format,  # type: ignore[arg-type]
-    )
-    result = onnxq.quantize(model, stats, recipe)
+    if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
+        raise OnnxqError(f"{output} is the float model itself; give another name with -o")
+    check_writable(output)
+    if bits is not None:
+        fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
+    given = {name: value for name, value in fields.items() if value is not None and value != ()}
+    asked = Recipe(**{**(recipe_fields(recipe) if recipe else {}), **given})
+    with _images(model, data, images) as (loader, update):
+        batches = (batch.images for batch in loader) if loader is not None else None
+        result = onnxq.quantize(model, stats, asked, images=batches, provider=provider, progress=update)
+    before = result.float_bytes
     save_model(result.model, output)
-    before, after = Path(model).stat().st_size, Path(output).stat().st_size
+    after = Path(output).stat().st_size
     click.echo(
-        f"{output}: W{recipe.weight_bits}A{recipe.act_bits}, {len(result.plan.layers)} layers, {size_text(after)} "
+        f"{output}: W{asked.weight_bits:g}A{asked.act_bits:g}, {len(result.plan.layers)} layers, {size_text(after)} "
         f"({100 * after / before:.1f} % of {size_text(before)})"
     )
     for note in result.notes:
         click.echo(f"note: {note}")
+
+
+@contextmanager
+def _images(model: str, data: str | None, count: int) -> Iterator[tuple[Loader | None, Any]]:
+    """The loader of correction images and its progress bar, if there are such."""
+    if data is None:
+        yield None, None
+        return
+    loader = make_loader(model, data, "calib", count, None, None, 16, False)
+    with progress("correcting biases", len(loader)) as update:
+        yield loader, update

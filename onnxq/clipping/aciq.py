@@ -23,14 +23,14 @@ def laplace_multiplier(bits: float) -> float:
     >>> round(laplace_multiplier(4), 6)
     5.02864
     """
-    target = math.log(3) + bits * math.log(4)  # solve log a + a = target
-    a = max(target - math.log(max(target, 1.0)), 0.5)
+    target = math.log(3) + bits * math.log(4)
+    z = target if target < 1 else math.log(target)  # a = e^z; z + e^z = target rises and is convex in z
     for _ in range(50):
-        step = (math.log(a) + a - target) / (1 / a + 1)
-        a -= step
-        if abs(step) < 1e-14 * a:
+        step = (z + math.exp(z) - target) / (1 + math.exp(z))
+        z -= step
+        if abs(step) < 1e-15 * max(abs(z), 1):
             break
-    return a
+    return math.exp(z)
 
 
 @cache

@@ -8,6 +8,10 @@ equal it bit for bit.
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+
+import onnx_graphsurgeon as gs
 from onnx import FunctionProto, parser
 
 DOMAIN = "onnxq"
@@ -17,3 +21,17 @@ VERSION = 1
 def parse_function(body: str, opset: int) -> FunctionProto:
     """Parse an operator's body for a model of this opset (an inlined function must have the opset of its model)."""
     return parser.parse_function(f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>\n{body}')
+
+
+def functions_of(graph: gs.Graph) -> list[FunctionProto]:
+    """The functions of the onnxq operators in a graph."""
+    used = sorted({node.op for node in graph.nodes if node.domain == DOMAIN})
+    return [import_module(f"onnxq.operators.{_snake(name)}").function(graph.opset) for name in used]
+
+
+def _snake(name: str) -> str:
+    """
+    >>> _snake("FakeQuantize")
+    'fake_quantize'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

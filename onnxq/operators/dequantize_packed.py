@@ -17,64 +17,21 @@ from __future__ import annotations
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
+from onnxq.operators.unpacking import UNPACK
 
 NAME = "DequantizePacked"
 
-# A code spans at most two bytes: (low >> offset | high << (8 - offset)) & (2^bits - 1), in uint8.
-# int32 positions keep the temporaries of the fold small.
-BODY = """
+BODY = f"""
 DequantizePacked (codes, bits, scale, zero_point, shape) => (weights)
-{
-    zero = Constant <value = int64[1] {0}> ()
-    one = Constant <value = int64[1] {1}> ()
-    last = Constant <value = int64[1] {2147483647}> ()
-    channels = Slice (shape, zero, one)
-    rest = Slice (shape, one, last)
-    length = ReduceProd <keepdims: int = 1> (rest)
-    column_shape = Constant <value = int64[2] {-1, 1}> ()
-
-    channel_bits = Expand (bits, channels)
-    length32 = Cast <to: int = 6> (length)
-    row_bits = Mul (channel_bits, length32)
-    axis = Constant <value = int64 {0}> ()
-    row_start = CumSum <exclusive: int = 1> (row_bits, axis)
-    start_column = Reshape (row_start, column_shape)
-    bits_column = Reshape (channel_bits, column_shape)
-    first = Constant <value = int32 {0}> ()
-    step = Constant <value = int32 {1}> ()
-    limit = Squeeze (length32)
-    index = Range (first, limit, step)
-    within = Mul (index, bits_column)
-    position = Add (within, start_column)
-
-    eight = Constant <value = int32 {8}> ()
-    byte = Div (position, eight)
-    bit = Mod (position, eight)
-    offset = Cast <to: int = 2> (bit)
-    whole = Constant <value = uint8 {8}> ()
-    rest_offset = Sub (whole, offset)
-    padding = Constant <value = uint8[2] {0, 0}> ()
-    padded = Concat <axis: int = 0> (codes, padding)
-    next_byte = Add (byte, step)
-    low_byte = Gather (padded, byte)
-    high_byte = Gather (padded, next_byte)
-    low = BitShift <direction: string = "RIGHT"> (low_byte, offset)
-    high = BitShift <direction: string = "LEFT"> (high_byte, rest_offset)
-    both = BitwiseOr (low, high)
-    two = Constant <value = float {2.0}> ()
-    unit = Constant <value = float {1.0}> ()
-    level_count = Pow (two, bits_column)
-    top = Sub (level_count, unit)
-    mask = Cast <to: int = 2> (top)
-    code = BitwiseAnd (both, mask)
-
+{{
+{UNPACK}
     code32 = Cast <to: int = 1> (code)
     zero_point_column = Reshape (zero_point, column_shape)
     scale_column = Reshape (scale, column_shape)
     centred = Sub (code32, zero_point_column)
     rows = Mul (centred, scale_column)
     weights = Reshape (rows, shape)
-}
+}}
 """
 
 

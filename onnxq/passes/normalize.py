@@ -1,7 +1,7 @@
 """The form that statistics and plans speak of: names and structure are the same whenever it is made.
 
-Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1); batch norm is
-folded; constants are initializers; no Identity or Dropout in the way.
+Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = alpha = beta = 1);
+batch norm is folded; constants are initializers; no Identity or Dropout in the way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def normalize(graph: gs.Graph) -> bool:
     changed = constants_to_initializers(graph)
     changed |= bypass_identities(graph)
     changed |= fold_batch_norm(graph)
-    changed |= transpose_gemm_weights(graph)
+    changed |= normalize_gemms(graph)
     changed |= name_nodes(graph)
     graph.cleanup().toposort()
     return changed
@@ -60,17 +60,25 @@ def bypass_identities(graph: gs.Graph) -> bool:
     return changed
 
 
-def transpose_gemm_weights(graph: gs.Graph) -> bool:
-    """Give every Gemm with a constant weight transB = 1."""
+def normalize_gemms(graph: gs.Graph) -> bool:
+    """Give every Gemm with constant weights and bias transB = 1 and alpha = beta = 1."""
     changed = False
     names = Names(graph)
     for node in graph.nodes:
-        if node.op == "Gemm" and not node.attrs.get("transB", 0) and isinstance(node.inputs[1], gs.Constant):
+        if node.op != "Gemm" or not all(isinstance(tensor, gs.Constant) for tensor in node.inputs[1:]):
+            continue
+        if not node.attrs.get("transB", 0):
             weight = node.inputs[1]
-            transposed = np.ascontiguousarray(weight.values.T)
-            node.inputs[1] = gs.Constant(names.fresh(f"{weight.name}.transposed"), transposed)
+            node.inputs[1] = gs.Constant(
+                names.fresh(f"{weight.name}.transposed"), np.ascontiguousarray(weight.values.T)
+            )
             node.attrs["transB"] = 1
             changed = True
+        for tensor, attribute in zip(list(node.inputs[1:]), ("alpha", "beta"), strict=False):
+            if (factor := node.attrs.pop(attribute, 1.0)) != 1.0:
+                scaled = (tensor.values * factor).astype(tensor.values.dtype)
+                node.inputs[node.inputs.index(tensor)] = gs.Constant(names.fresh(f"{tensor.name}.scaled"), scaled)
+                changed = True
     return changed
 
 

@@ -1,43 +1,98 @@
-"""Put one FakeQuantize after every planned activation; its quantized consumers read from it, others do not."""
+"""Put a quantizer on every planned activation.
+
+Placement ``inputs``: the quantized layers read what it makes, other consumers do not. ``outputs``: all consumers do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 
-from onnxq.grids.uniform import UniformGrid, broadcastable
-from onnxq.operators import DOMAIN, fake_quantize
+from onnxq.dynamic import DynamicRange
+from onnxq.grids.mid_tread import MidTreadGrid
+from onnxq.grids.uniform import broadcastable
+from onnxq.operators import DOMAIN, dynamic_range, fake_quantize, fake_quantize_mid_tread
 from onnxq.passes.names import Names
-from onnxq.plan import Plan
+from onnxq.plan import ActivationQuantizer, Plan
 
 CHANNEL_AXIS = 1
 
 
-def planned_activations(graph: gs.Graph, plan: Plan) -> Iterator[tuple[gs.Tensor, UniformGrid, int, list[gs.Node]]]:
-    """Each tensor to quantize, with its grid, its rank and the layers that are to read the quantized one."""
+@dataclass(frozen=True)
+class Site:
+    """Where a quantizer goes: its tensor, that tensor's rank, and the nodes that are to read the quantized one."""
+
+    tensor: gs.Tensor
+    rank: int
+    consumers: list[gs.Node]
+    quantizer: ActivationQuantizer
+
+    def redirect(self, quantized: gs.Tensor) -> None:
+        """Let the consumers read ``quantized``."""
+        for node in self.consumers:
+            node.inputs = [quantized if tensor is self.tensor else tensor for tensor in node.inputs]
+
+
+def sites(graph: gs.Graph, plan: Plan) -> Iterator[Site]:
+    """All of a plan, in its order."""
     tensors = graph.tensors()
-    layers = set(plan.layers)
-    for name, grid in plan.activations.items():
+    layers = {node.name: node for node in graph.nodes if node.name in set(plan.layers)}
+    ranks: dict[str, int] = {}  # a layer's weight has the rank of its input and of its output
+    for node in layers.values():
+        rank = len(node.inputs[1].shape)
+        ranks |= {node.inputs[0].name: rank, node.outputs[0].name: rank}
+        ranks |= {output.name: rank for consumer in node.outputs[0].outputs for output in consumer.outputs}
+    for name, quantizer in plan.activations.items():
         tensor = tensors[name]
-        consumers = [node for node in tensor.outputs if node.name in layers and node.inputs[0] is tensor]
-        yield tensor, grid, len(consumers[0].inputs[1].shape), consumers  # a layer's weight has the rank of its input
+        readers = list(dict.fromkeys(map(id, tensor.outputs)))
+        consumers = [next(node for node in tensor.outputs if id(node) == reader) for reader in readers]
+        if plan.recipe.placement == "inputs":
+            consumers = [node for node in consumers if node.name in layers and node.inputs[0] is tensor]
+        yield Site(tensor, ranks[name], consumers, quantizer)
 
 
 def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
-    """Insert the quantizers of ``plan.activations`` before the layers of ``plan.layers``."""
+    """Insert the quantizers of ``plan.activations``."""
     names = Names(graph)
-    for tensor, grid, rank, consumers in list(planned_activations(graph, plan)):
-        name = tensor.name
-        parameters = [
-            gs.Constant(names.fresh(f"{name}/{field}"), broadcastable(getattr(grid, field), rank, CHANNEL_AXIS))
-            for field in ("scale", "zero_point", "bits")
-        ]
-        quantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
-        node_name = names.fresh(f"{name}/FakeQuantize")
-        graph.nodes.append(
-            gs.Node(fake_quantize.NAME, node_name, {}, [tensor, *parameters], [quantized], domain=DOMAIN)
-        )
-        for consumer in consumers:
-            consumer.inputs[0] = quantized
+    tensors = graph.tensors()
+    for site in list(sites(graph, plan)):
+        site.redirect(_insert(graph, names, tensors, site))
     return bool(plan.activations)
+
+
+def _insert(graph: gs.Graph, names: Names, tensors: dict[str, gs.Tensor], site: Site) -> gs.Tensor:
+    name, quantizer = site.tensor.name, site.quantizer
+
+    def constant(field: str, values: NDArray[np.generic]) -> gs.Constant:
+        return gs.Constant(names.fresh(f"{name}/{field}"), broadcastable(values, site.rank, CHANNEL_AXIS))
+
+    def node(operator: str, inputs: list[gs.Tensor], outputs: list[gs.Tensor]) -> None:
+        graph.nodes.append(gs.Node(operator, names.fresh(f"{name}/{operator}"), {}, inputs, outputs, domain=DOMAIN))
+
+    quantized = gs.Variable(names.fresh(f"{name}/quantized"), site.tensor.dtype, site.tensor.shape)
+    if isinstance(quantizer, MidTreadGrid):
+        parameters = [constant(field, getattr(quantizer, field)) for field in ("scale", "first", "last")]
+        node(fake_quantize_mid_tread.NAME, [site.tensor, *parameters], [quantized])
+        return quantized
+    bits = constant("bits", quantizer.bits)
+    if isinstance(quantizer, DynamicRange):
+        axes = [axis for axis in range(site.rank) if not (quantizer.per_channel and axis == CHANNEL_AXIS)]
+        inputs = [
+            tensors[quantizer.source],
+            gs.Constant(names.fresh(f"{name}/axes"), np.array(axes, np.int64)),
+            bits,
+            constant("b_multiplier", quantizer.b_multiplier),
+            constant("std_multiplier", quantizer.std_multiplier),
+            gs.Constant(names.fresh(f"{name}/half"), np.array(quantizer.half)),
+            gs.Constant(names.fresh(f"{name}/rectified"), np.array(quantizer.rectified)),
+        ]
+        grid = [gs.Variable(names.fresh(f"{name}/{field}"), np.float32) for field in ("scale", "zero_point")]
+        node(dynamic_range.NAME, inputs, grid)
+    else:
+        grid = [constant("scale", quantizer.scale), constant("zero_point", quantizer.zero_point)]
+    node(fake_quantize.NAME, [site.tensor, *grid, bits], [quantized])
+    return quantized

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxq.grids.packing import pack
-from onnxq.grids.uniform import UniformGrid, broadcastable, quantize
+from onnxq.grids.uniform import UniformGrid, broadcastable
 from onnxq.passes.names import Names
-from onnxq.passes.quantize_activations import CHANNEL_AXIS, planned_activations
-from onnxq.plan import Plan
+from onnxq.passes.quantize_activations import CHANNEL_AXIS, sites
+from onnxq.plan import ActivationQuantizer, Plan
+from onnxq.weights import CodedWeight
 
 INT2_OPSET = 25  # the first with INT2
 WEIGHT_TYPES = {2: onnx.TensorProto.INT2, 4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8}  # by width
@@ -33,14 +34,12 @@ def container_width(bits: int) -> int:
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
     tensors, names = graph.tensors(), Names(graph)
-    for tensor, grid, rank, consumers in list(planned_activations(graph, plan)):
-        dequantized = _activation(graph, names, tensor, grid, rank)
-        for consumer in consumers:
-            consumer.inputs[0] = dequantized
+    for site in list(sites(graph, plan)):
+        site.redirect(_activation(graph, names, site.tensor, _uniform(site.quantizer), site.rank))
     layers = set(plan.layers)
-    for name, grid in plan.weights.items():
+    for name, coded in plan.weights.items():
         weight = tensors[name]
-        dequantized = _weight(graph, names, name, weight.values, grid)
+        dequantized = _weight(graph, names, name, coded)
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = dequantized
     return _notes(plan)
@@ -83,13 +82,20 @@ def _activation(graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformG
     return dequantized
 
 
-def _weight(graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], grid: UniformGrid) -> gs.Variable:
+def _uniform(quantizer: ActivationQuantizer | None) -> UniformGrid:
+    if not isinstance(quantizer, UniformGrid):
+        raise TypeError("standard QuantizeLinear takes uniform grids only")  # the recipe has checked it
+    return quantizer
+
+
+def _weight(graph: gs.Graph, names: Names, name: str, coded: CodedWeight) -> gs.Variable:
+    grid = _uniform(coded.grid)
     width = container_width(int(grid.bits.max()))
     half = 2.0 ** (grid.bits - 1)  # codes 0 .. 2^bits - 1 become signed
-    codes = quantize(values, grid, axis=0) - broadcastable(half, values.ndim, 0)
+    codes = coded.codes - broadcastable(half, coded.codes.ndim, 0)
     zero_point = grid.zero_point - half
     scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(grid.scale))
-    dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
+    dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, coded.codes.shape)
     inputs = [
         _integers(names.fresh(f"{name}/codes"), codes, width),
         scale,
@@ -113,19 +119,19 @@ def _integers(name: str, values: NDArray[Any], width: int) -> gs.Constant:
 def _notes(plan: Plan) -> tuple[str, ...]:
     recipe = plan.recipe
     notes = []
-    if any(grid.bits.min() < 8 for grid in plan.activations.values()):
+    if any(_uniform(grid).bits.min() < 8 for grid in plan.activations.values()):
         notes.append(
-            f"{recipe.act_bits}-bit activations are stored as UINT8 with the range clamped: "
+            f"{recipe.act_bits:g}-bit activations are stored as UINT8 with the range clamped: "
             "ONNX Runtime takes no narrower type through every operator"
         )
-    for bits in sorted({int(grid.bits.max()) for grid in plan.weights.values()}):
+    for bits in sorted({int(coded.bits.max()) for coded in plan.weights.values()}):
         if (width := container_width(bits)) != bits:
             notes.append(f"{bits}-bit weights are stored as INT{width} with the range clamped")
-    if any(grid.bits.max() <= 2 for grid in plan.weights.values()):
+    if any(coded.bits.max() <= 2 for coded in plan.weights.values()):
         notes.append(
             f"INT2 weights need opset {INT2_OPSET}: the CUDA provider has no kernels for it, and older runtimes fail"
         )
-    if any(grid.scale.size > 1 for grid in plan.activations.values()):
+    if any(_uniform(grid).scale.size > 1 for grid in plan.activations.values()):
         notes.append("per-channel activations are valid ONNX, but integer kernels need --act-granularity per-tensor")
     notes.append("ranges were widened to contain zero, as integer zero points require")
     return tuple(notes)

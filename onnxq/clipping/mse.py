@@ -1,0 +1,47 @@
+"""The interval of smallest squared error, by search on the histogram."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.clipping.expected import expected_squared_error
+from onnxq.grids.uniform import grid_from_range
+
+FloatArray = NDArray[np.float64]
+
+SHRINK = np.geomspace(1, 0.05, 28)  # both ends together
+REFINE = (0.85, 0.95, 1.05, 1.15)  # then each by itself
+
+
+def mse_interval(
+    histogram: NDArray[np.int64], anchor: FloatArray, minimum: FloatArray, maximum: FloatArray, bits: NDArray[np.int32]
+) -> tuple[FloatArray, FloatArray]:
+    """Shrink the seen range until the expected squared error of its grid is smallest.
+
+    Args:
+        histogram: int64 [C, BINS]; anchor, minimum, maximum: float64 [C]. bits: int32 [C], 0 to 8.
+
+    Returns:
+        (lower, upper), float64 [C], within the seen range.
+    """
+    best = [minimum, maximum, _error(histogram, anchor, minimum, maximum, bits)]
+
+    def consider(lower: FloatArray, upper: FloatArray) -> None:
+        lower, upper = np.clip(lower, minimum, maximum), np.clip(upper, minimum, maximum)
+        error = _error(histogram, anchor, lower, upper, bits)
+        better = error < best[2]
+        best[:] = [np.where(better, new, old) for new, old in zip((lower, upper, error), best, strict=True)]
+
+    for factor in SHRINK[1:]:
+        consider(minimum * factor, maximum * factor)
+    for factor in REFINE:
+        consider(best[0] * factor, best[1])
+        consider(best[0], best[1] * factor)
+    return best[0], best[1]
+
+
+def _error(
+    histogram: NDArray[np.int64], anchor: FloatArray, lower: FloatArray, upper: FloatArray, bits: NDArray[np.int32]
+) -> FloatArray:
+    return expected_squared_error(histogram, anchor, grid_from_range(lower, upper, bits))

@@ -1,0 +1,29 @@
+"""Add to the biases of layers; one that has none gets one.
+
+Requires: the biases of these layers are constants. (A layer whose bias the graph computes is left as it is.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from onnxq.passes.names import Names
+
+
+def correct_biases(graph: gs.Graph, shifts: Mapping[str, NDArray[np.float64]]) -> bool:
+    """Add ``shifts[node name]``, float64 [C], to the bias of each Conv or Gemm."""
+    names = Names(graph)
+    nodes = [node for node in graph.nodes if node.name in shifts]
+    for node in nodes:
+        shift = shifts[node.name]
+        if len(node.inputs) < 3 or node.inputs[2].is_empty():
+            bias = gs.Constant(names.fresh(f"{node.name}/bias"), shift.astype(np.float32))
+            node.inputs = [*node.inputs[:2], bias]
+        elif isinstance(node.inputs[2], gs.Constant):
+            corrected = (node.inputs[2].values + shift).astype(np.float32)
+            node.inputs[2] = gs.Constant(names.fresh(f"{node.inputs[2].name}/corrected"), corrected)
+    return bool(nodes)

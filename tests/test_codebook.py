@@ -1,0 +1,79 @@
+"""k-means codebooks and the operator DequantizeCodebook; mid-tread grids and their operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import FLOAT, FLOAT16, INT32, INT64, UINT8, assert_same_bits, operator_model, run, run_reference
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from onnxq.grids import mid_tread
+from onnxq.grids.codebook import kmeans_codebook, look_up
+from onnxq.grids.packing import pack
+from onnxq.operators import dequantize_codebook, fake_quantize_mid_tread
+
+CODEBOOK_INPUTS = {"codes": (UINT8, 1), "bits": (INT32, 1), "levels": (FLOAT, 2), "shape": (INT64, 1)}
+MID_TREAD_INPUTS = {"scale": (FLOAT, 0), "first": (FLOAT, 0), "last": (FLOAT, 0)}
+
+
+@given(st.integers(1, 7), st.integers(0, 8), st.booleans(), st.integers(0, 2**32 - 1))
+def test_codebook_body_reference_and_numpy_agree(channels, bits, shared, seed):
+    random = np.random.default_rng(seed)
+    levels = random.standard_normal((1 if shared else channels, 2**bits)).astype(np.float32)
+    codes = random.integers(0, 2**bits, (channels, 18)).astype(np.uint8)
+    feeds = {
+        "codes": pack(codes, np.full(channels, bits, np.int32)),
+        "bits": np.int32([bits]),
+        "levels": levels,
+        "shape": np.int64([channels, 2, 3, 3]),
+    }
+    model = operator_model(dequantize_codebook.function(21), CODEBOOK_INPUTS, {"weights": (FLOAT, 4)})
+    want = look_up(levels, codes).reshape(channels, 2, 3, 3)
+    assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
+    assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_kmeans(per_channel):
+    rows = np.random.default_rng(0).laplace(size=(4, 500)).astype(np.float32)
+    codes, levels = kmeans_codebook(rows, 3, per_channel)
+    assert levels.shape == (4 if per_channel else 1, 8)
+    assert (np.diff(levels) > 0).all()
+    error = ((look_up(levels, codes) - rows) ** 2).mean()
+    uniform = np.linspace(rows.min(), rows.max(), 8)
+    assert error < 0.5 * (np.abs(rows[..., None] - uniform).min(axis=-1) ** 2).mean()
+    nearest = np.abs(rows[..., None] - levels[:, None, :]).argmin(axis=-1)
+    assert (nearest == codes).all()
+
+
+def test_kmeans_of_few_values_is_exact():
+    rows = np.float32([[1, 2, 1, 2], [3, 3, 3, 3]])
+    codes, levels = kmeans_codebook(rows, 2, True)
+    assert levels.shape == (2, 4)
+    np.testing.assert_array_equal(look_up(levels, codes), rows)
+
+
+@given(
+    hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32, allow_nan=True, allow_infinity=True)),
+    st.floats(0, 10, width=32),
+    st.integers(-20, 0),
+    st.integers(0, 300),
+    st.sampled_from([np.float32, np.float16]),
+)
+def test_mid_tread_body_reference_and_numpy_agree(x, scale, first, last, dtype):
+    with np.errstate(over="ignore"):
+        x = x.astype(dtype)
+    grid = mid_tread.MidTreadGrid(*(np.float32([value]) for value in (scale, first, last)))
+    kind = FLOAT if dtype == np.float32 else FLOAT16
+    model = operator_model(fake_quantize_mid_tread.function(21), {"x": (kind, 1), **MID_TREAD_INPUTS}, {"y": (kind, 1)})
+    feeds = {
+        "x": x,
+        **{name: np.array(value, np.float32) for name, value in zip(MID_TREAD_INPUTS, (scale, first, last), strict=True)},
+    }
+    with np.errstate(over="ignore"):
+        want = mid_tread.fake_quantize(x.astype(np.float32), grid, axis=0).astype(dtype)
+    assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
+    if scale > 0:  # ONNX's own evaluator warns about nothing and agrees
+        assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
