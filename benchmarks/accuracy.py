@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnxq
 from onnxq.bundled import DEMO_MODELS, bundled_model
@@ -23,6 +24,8 @@ from onnxq.files import load_model, metadata, save_model
 from onnxq.loader import Loader, choose
 from onnxq.recipe import Recipe
 from onnxq_cli.eval import results_table
+
+WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,36 @@ def cases(source: str) -> list[Case]:
 
 
 def recipes() -> dict[str, Recipe]:
-    """What is compared."""
-    named = {
-        "w8a8-aciq": Recipe(act_bits=8, weight_bits=8),
-        "w4a4-naive": Recipe("minmax", act_granularity="per-tensor"),
+    """What is compared: schemes at W8A8, and every method by itself and with the others at the widths of WIDTHS."""
+    plain: dict[str, Any] = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
+    methods: dict[str, dict[str, Any]] = {
+        "naive, a range a tensor": {"scheme": "minmax", "act_granularity": "per-tensor", **plain},
+        "minmax": {"scheme": "minmax", **plain},
+        "percentile": {"scheme": "percentile", **plain},
+        "entropy": {"scheme": "entropy", **plain},
+        "mse": {"scheme": "mse", **plain},
+        "aciq-gauss": {"scheme": "aciq-gauss", **plain},
+        "aciq-laplace": {"scheme": "aciq-laplace", **plain},
+        "aciq": plain,
+        "aciq, bits a channel": {**plain, "bit_alloc": "both"},
+        "aciq, weight correction": {**plain, "weight_correction": "mean"},
+        "aciq, weight correction with variance": {**plain, "weight_correction": "mean-variance"},
+        "aciq, bias correction": {**plain, "bias_correction": "statistics"},
+        "default (all three)": {},
+        "default, biases from images": {"bias_correction": "images"},
+        "default, variance too": {"weight_correction": "mean-variance"},
+        "default, mse": {"scheme": "mse"},
+        "default, k-means weights": {"weights": "kmeans"},
+        "default, dynamic aciq-laplace": {"scheme": "aciq-laplace", "ranges": "dynamic"},
+        "published, everything": {
+            **{"scheme": "aciq-laplace", "bit_alloc": "both", "weight_correction": "mean"},
+            **{"bias_correction": "none", "published": True},
+        },
     }
-    for weight_bits, act_bits in ((4, 4), (8, 4), (4, 8)):
-        for scheme in ("minmax", "percentile", "aciq-laplace", "aciq-gauss"):
-            label = f"w{weight_bits}a{act_bits}-{scheme}"
-            named[label] = Recipe(scheme, act_bits=act_bits, weight_bits=weight_bits)
+    named = {"w8a8 default": Recipe(act_bits=8, weight_bits=8)}
+    for weight_bits, act_bits in WIDTHS:
+        for label, fields in methods.items():
+            named[f"w{weight_bits}a{act_bits} {label}"] = Recipe(act_bits=act_bits, weight_bits=weight_bits, **fields)
     return named
 
 
@@ -70,11 +94,12 @@ def measure(case: Case, folder: Path) -> list[onnxq.Evaluation]:
     assert preprocessing is not None
     calibration = open_dataset(case.calibration, "calib", case.classes)
     loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
-    statistics = onnxq.calibrate(case.model, (batch.images for batch in loader), provider="cpu")
+    images = [batch.images for batch in loader]
+    statistics = onnxq.calibrate(case.model, images, provider="cpu")
     files = [Path(shutil.copy(case.model, folder))]
     for label, recipe in recipes().items():
-        files.append(folder / f"{case.model.stem}.{label}.onnx")
-        save_model(onnxq.quantize(case.model, statistics, recipe).model, files[-1])
+        files.append(folder / f"{label}.onnx")
+        save_model(onnxq.quantize(case.model, statistics, recipe, images=images, provider="cpu").model, files[-1])
     test = open_dataset(case.test, "test", case.classes)
     return onnxq.evaluate(files, Loader(test, preprocessing, choose(len(test), case.test_images)), provider="cpu")
 

@@ -70,7 +70,10 @@ def test_mid_tread_body_reference_and_numpy_agree(x, scale, first, last, dtype):
     model = operator_model(fake_quantize_mid_tread.function(21), {"x": (kind, 1), **MID_TREAD_INPUTS}, {"y": (kind, 1)})
     feeds = {
         "x": x,
-        **{name: np.array(value, np.float32) for name, value in zip(MID_TREAD_INPUTS, (scale, first, last), strict=True)},
+        **{
+            name: np.array(value, np.float32)
+            for name, value in zip(MID_TREAD_INPUTS, (scale, first, last), strict=True)
+        },
     }
     with np.errstate(over="ignore"):
         want = mid_tread.fake_quantize(x.astype(np.float32), grid, axis=0).astype(dtype)

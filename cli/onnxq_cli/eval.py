@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 import onnxq
+from onnxq.code_statistics import CodeRate, code_rates, mean_rate
 from onnxq.datasets.folder import ImageFolder
 from onnxq.evaluation import Evaluation
 from onnxq.files import check_writable
+from onnxq.loader import Loader
 from onnxq_cli.common import (
     data_options,
     describe_data,
@@ -29,6 +34,7 @@ from onnxq_cli.common import (
 @click.argument("models", nargs=-1, required=True)
 @data_options
 @click.option("-n", "--images", type=click.IntRange(1), help="How many, spread over the data; all by default.")
+@click.option("--entropy", is_flag=True, help="Bits a code of each quantized tensor at variable length.")
 @provider_option
 @json_option
 def command(
@@ -39,6 +45,7 @@ def command(
     batch_size: int,
     skip_bad_images: bool,
     images: int | None,
+    entropy: bool,
     provider: str,
     json_path: str | None,
 ) -> None:
@@ -58,7 +65,35 @@ def command(
         click.echo(f"warning: {folders} class folders, {expected} classes in the model; give --classes FILE", err=True)
     click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
     click.echo(results_table(results))
-    write_json(json_path, {"models": [result.to_json() for result in results]})
+    report = [result.to_json() for result in results]
+    if entropy:
+        for path, entry in zip(models, report, strict=True):
+            with progress("counting codes", len(loader)) as update:
+                rates = code_rates(path, _images(loader, update), provider=provider)
+            if rates:
+                click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
+            entry["codes"] = [rate.to_json() for rate in rates]
+    write_json(json_path, {"models": report})
+
+
+def _images(loader: Loader, update: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
+    for batch in loader:
+        yield batch.images
+        update(len(batch.images))
+
+
+def rates_table(rates: list[CodeRate]) -> str:
+    """A line a tensor, and the mean of each kind weighted by values."""
+    rows = [
+        [show_path(Path(rate.name)), rate.kind, str(rate.values)]
+        + [f"{value:.3f}" for value in (rate.fixed, rate.entropy, rate.huffman)]
+        for rate in rates
+    ]
+    for kind in ("activation", "weight"):
+        total = sum(rate.values for rate in rates if rate.kind == kind)
+        means = [f"{mean_rate(rates, kind, field):.3f}" for field in ("fixed", "entropy", "huffman")]
+        rows.append([f"all {kind}s", kind, str(total), *means])
+    return table(["tensor", "kind", "values", "fixed", "entropy", "Huffman"], rows)
 
 
 def results_table(results: list[Evaluation], root: Path | None = None) -> str:
