@@ -96,7 +96,10 @@ class Recipe:
     published: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "skip", tuple(self.skip))
+        object.__setattr__(self, "skip", (self.skip,) if isinstance(self.skip, str) else tuple(self.skip))
+        for field in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile"):
+            if not isinstance(value := getattr(self, field), (int, float)):
+                raise OnnxqError(f"{field.replace('_', ' ')} must be a number, not {value!r}")
         for field, default in (("bit_alloc", "both"), ("weight_correction", "mean")):
             if getattr(self, field) is None:
                 object.__setattr__(self, field, "none" if self.format == "qdq" else default)
