@@ -22,7 +22,7 @@ from onnxq.bundled import DEMO_MODELS, bundled_model
 from onnxq.datasets import open_dataset
 from onnxq.files import load_model, metadata, save_model
 from onnxq.loader import Loader, choose
-from onnxq.recipe import Recipe
+from onnxq.recipe import Placement, Recipe, choices
 from onnxq_cli.eval import results_table
 
 WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
@@ -57,6 +57,7 @@ def cases(source: str) -> list[Case]:
 def recipes() -> dict[str, Recipe]:
     """What is compared: schemes at W8A8, and every method by itself and with the others at the widths of WIDTHS."""
     plain: dict[str, Any] = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
+    published = {"scheme": "aciq-laplace", "bias_correction": "none", "published": True}
     methods: dict[str, dict[str, Any]] = {
         "naive, a range a tensor": {"scheme": "minmax", "act_granularity": "per-tensor", **plain},
         "minmax": {"scheme": "minmax", **plain},
@@ -76,10 +77,8 @@ def recipes() -> dict[str, Recipe]:
         "default, mse": {"scheme": "mse"},
         "default, k-means weights": {"weights": "kmeans"},
         "default, dynamic aciq-laplace": {"scheme": "aciq-laplace", "ranges": "dynamic"},
-        "published, everything": {
-            **{"scheme": "aciq-laplace", "bit_alloc": "both", "weight_correction": "mean"},
-            **{"bias_correction": "none", "published": True},
-        },
+        "published, everything": published,
+        "published, at outputs": {**published, "placement": "outputs"},
     }
     named = {"w8a8 default": Recipe(act_bits=8, weight_bits=8)}
     for weight_bits, act_bits in WIDTHS:
@@ -95,11 +94,15 @@ def measure(case: Case, folder: Path) -> list[onnxq.Evaluation]:
     calibration = open_dataset(case.calibration, "calib", case.classes)
     loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
     images = [batch.images for batch in loader]
-    statistics = onnxq.calibrate(case.model, images, provider="cpu")
+    statistics = {
+        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement)
+        for placement in choices(Placement)
+    }
     files = [Path(shutil.copy(case.model, folder))]
     for label, recipe in recipes().items():
         files.append(folder / f"{label}.onnx")
-        save_model(onnxq.quantize(case.model, statistics, recipe, images=images, provider="cpu").model, files[-1])
+        seen = statistics[recipe.placement]
+        save_model(onnxq.quantize(case.model, seen, recipe, images=images, provider="cpu").model, files[-1])
     test = open_dataset(case.test, "test", case.classes)
     return onnxq.evaluate(files, Loader(test, preprocessing, choose(len(test), case.test_images)), provider="cpu")
 

@@ -33,6 +33,25 @@ ONNXQ_HD float fake_quantize(float x, UniformGrid grid) {
   return (code - grid.zero_point) * grid.scale;
 }
 
+// ---- FakeQuantizeCodebook ------------------------------------------------------------------------
+
+constexpr int32_t kMaxLevels = 256;
+constexpr int32_t kCodebookBounds = kMaxLevels - 1;
+
+// Bound i between level i and the next, +Inf beyond the last level.
+ONNXQ_HD float codebook_bound(const float* levels, int32_t count, int32_t i) {
+  return i + 1 < count ? (levels[i] + levels[i + 1]) * 0.5f : __builtin_inff();
+}
+
+// The level nearest to x / scale, times scale: the number of bounds below it is its index, found by halving.
+// On a bound it is the lower level; NaN stays NaN.
+ONNXQ_HD float nearest_level(float x, float scale, const float* levels, const float* bounds) {
+  const float u = x / scale;
+  int32_t index = 0;
+  for (int32_t half = kMaxLevels / 2; half > 0; half /= 2) index += u > bounds[index + half - 1] ? half : 0;
+  return u == u ? levels[index] * scale : u;
+}
+
 // ---- Observe -----------------------------------------------------------------------------------
 
 constexpr int kHalfBins = 128;

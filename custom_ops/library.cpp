@@ -3,6 +3,7 @@
 
 #include "cpu_isa.h"
 #include "fake_quantize/op.h"
+#include "fake_quantize_codebook/op.h"
 #include "observe/op.h"
 
 #define ONNXQ_EXPORT extern "C" __attribute__((visibility("default")))
@@ -16,6 +17,7 @@ ONNXQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtA
     static Ort::CustomOpDomain domain = [] {
       Ort::CustomOpDomain built("onnxq");
       onnxq::add_fake_quantize(built);
+      onnxq::add_fake_quantize_codebook(built);
       onnxq::add_observe(built);
       return built;
     }();

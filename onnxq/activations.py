@@ -129,6 +129,8 @@ def clipping_multiplier(scheme: str, bits: BitArray, half: bool, recipe: Recipe)
 def _clipped(seen: Seen, bits: BitArray, recipe: Recipe, scheme: str) -> Interval:
     """Around the mean, at a multiple of the spread (Banner et al. 2019, section 3)."""
     mean, b, std = seen.moments()
+    if recipe.published and scheme == "aciq-gauss" and len(np.unique(bits)) > 1:
+        bits = np.full(bits.shape, int(recipe.act_bits), np.int32)  # only Laplace follows the width of each channel
     alpha = clipping_multiplier(scheme, bits, seen.half, recipe) * (b if scheme == "aciq-laplace" else std)
     minimum, maximum = seen.limits
     smallest = (seen.before or seen.own).minimum.astype(np.float64)

@@ -23,7 +23,7 @@ from onnxq.operators import (
     fake_quantize,
     fake_quantize_mid_tread,
 )
-from onnxq.runtime import image_input, make_session
+from onnxq.runtime import check_batch, image_input, make_session
 
 PACKED = (dequantize_packed.NAME, dequantize_codebook.NAME)
 FAKE = (fake_quantize.NAME, fake_quantize_mid_tread.NAME)
@@ -106,9 +106,12 @@ def _activation_rates(
     probe.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in wanted)
     session = make_session(probe, provider)
     counted: list[Counter[float]] = [Counter() for _ in sites]
+    fixed = isinstance(image_input(session).shape[0], int)
     for batch in batches:
-        for start in range(0, len(batch), IMAGES_AT_ONCE):
-            feeds = {image_input(session).name: batch[start : start + IMAGES_AT_ONCE]}
+        check_batch(session, batch, "the model")
+        step = len(batch) if fixed else IMAGES_AT_ONCE
+        for start in range(0, len(batch), step):
+            feeds = {image_input(session).name: batch[start : start + step]}
             values = dict(zip(wanted, session.run(wanted, feeds), strict=True))
             for node, counter in zip(sites, counted, strict=True):
                 counter.update(_codes(node, values, constants))

@@ -54,8 +54,12 @@ def measured_shift(
     total = [np.zeros(1) for _ in outputs]
     images = 0
     for batch in batches:
+        if not len(batch):
+            continue
         check_batch(session, batch, "the model")
         means = session.run(outputs, {image_input(session).name: batch})
+        if not all(np.isfinite(mean).all() for mean in means):
+            raise OnnxqError(f"NaN or infinite activations on correction images {images} to {images + len(batch) - 1}")
         total = [seen + mean.astype(np.float64) * len(batch) for seen, mean in zip(total, means, strict=True)]
         images += len(batch)
         if progress:

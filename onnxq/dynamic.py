@@ -22,7 +22,7 @@ class DynamicRange:
         source: the tensor whose statistics are taken: that before the ReLU, if there is one.
         per_channel: a range for each channel, else one for the tensor.
         bits: int32 [C] or [1]. b_multiplier, std_multiplier: float32, likewise.
-        half: the range starts at zero. rectified: the source itself is non-negative.
+        half: the range starts at zero. rectified: the source itself is non-negative. limit: what a Clip clamps to.
     """
 
     source: str
@@ -32,6 +32,7 @@ class DynamicRange:
     std_multiplier: NDArray[np.float32]
     half: bool
     rectified: bool
+    limit: float
 
 
 def dynamic_range(tensor: Activation, bits: NDArray[np.int32], per_channel: bool, recipe: Recipe) -> DynamicRange:
@@ -50,4 +51,5 @@ def dynamic_range(tensor: Activation, bits: NDArray[np.int32], per_channel: bool
         std_multiplier=nothing if by_b else multiplier,
         half=tensor.non_negative,
         rectified=tensor.non_negative and tensor.before is None,
+        limit=tensor.upper,
     )

@@ -85,9 +85,9 @@ def _weight(users: Sequence[Layer], recipe: Recipe) -> CodedWeight:
     edge = any(layer.edge for layer in users)
     weight = users[0].weight
     if recipe.scheme == "mid-tread":
-        return code_weight_mid_tread(weight, recipe.edge_bits if edge else recipe.weight_bits, recipe)
+        return code_weight_mid_tread(weight, recipe.weight_bits, recipe)
     bits = recipe.edge_bits if edge else recipe.weight_bits
-    return code_weight(weight, bits, recipe, allocate=recipe.allocates_weights and not edge)
+    return code_weight(weight, bits, recipe, allocate=recipe.allocates_weights and not edge, edge=edge)
 
 
 def _activation(
@@ -105,7 +105,7 @@ def _activation(
         own, before = own.whole(), before and before.whole()
     seen = Seen(own, before, tensor.non_negative)
     if recipe.scheme == "mid-tread":
-        return mid_tread_grid(seen, bits, recipe)
+        return mid_tread_grid(seen, recipe.act_bits, recipe)
     if per_channel and recipe.allocates_activations and not edge:
         widths = allocate_bits(seen, bits, _importance(users, seen.channels, recipe), recipe)
     else:
@@ -136,11 +136,8 @@ def _bias_shift(layer: Layer, plan: Plan, statistics: Statistics) -> FloatArray:
     own = _lookup(statistics, layer.activation.name)
     grid = plan.activations[layer.activation.name]
     assert isinstance(grid, UniformGrid)  # by the recipe's checks
-    mean = own.mean
-    quantized_mean = mean
-    if grid.scale.size == len(mean):
-        quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
-    return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), mean, quantized_mean)
+    quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
+    return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), own.mean, quantized_mean)
 
 
 def _lookup(statistics: Statistics, name: str) -> TensorStatistics:

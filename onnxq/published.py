@@ -19,7 +19,7 @@ BitArray = NDArray[np.int32]
 # alpha / b by bits 0 .. 8, with all bins on both sides and on one
 LAPLACE = (1.05, 1.86, 2.83, 3.89, 5.03, 6.2, 7.41, 8.64, 9.89)
 LAPLACE_HALF = (1.86, 2.83, 3.89, 5.02, 6.2, 7.41, 8.64, 9.89, 11.16)
-# alpha / sigma by bits; there is none for 0 bits, whose channel is constant anyway
+# alpha / sigma by bits; there is none for 0 bits
 GAUSS = (1.24, 1.24, 1.71, 2.15, 2.55, 2.93, 3.28, 3.61, 3.92)
 GAUSS_HALF = (1.71, 1.71, 2.15, 2.55, 2.93, 3.28, 3.61, 3.92, 4.2)
 

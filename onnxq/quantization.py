@@ -61,7 +61,7 @@ def quantize(
     Raises:
         OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
     """
-    if recipe.bias_correction == "images" and images is None:
+    if recipe.needs_images and images is None:
         raise OnnxqError("bias correction from images needs images: give --data, or take --bias-correction statistics")
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
@@ -75,12 +75,11 @@ def quantize(
     normalize(graph)
     plan = decide(layers_of(graph), seen, recipe)
     shifts = plan.bias_shifts
-    if images is not None and recipe.bias_correction == "images":
+    if images is not None and recipe.needs_images:
         shifts = measured_shift(graph, source, plan, images, provider=provider, progress=progress)
-    correct_biases(graph, shifts)
-    notes: tuple[str, ...] = ()
+    notes = correct_biases(graph, shifts)
     if recipe.format == "qdq":
-        notes = quantize_linear(graph, plan)
+        notes += quantize_linear(graph, plan)
     else:
         quantize_activations(graph, plan)
         pack_weights(graph, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,7 +58,7 @@ class Recipe:
         act_bits, weight_bits: 2 to 8; fractions where bits are allocated, or with ``mid-tread`` (log2 of the bins).
         act_granularity, weight_granularity: one grid a channel, or one a tensor.
         bit_alloc: which channels get bits of their own, ``act_bits`` and ``weight_bits`` being their mean. None stands
-            for all that are per channel and can be (``both``), and for ``none`` in the format ``qdq``.
+            for all that can: those with per-channel uniform grids, in onnxq's own format.
         weights: their grid; ``kmeans`` is a codebook of 2^bits levels.
         weight_correction: what is restored in each channel of quantized weights. None stands for ``mean``, and for
             ``none`` in the format ``qdq``, whose integer zero points cannot hold it.
@@ -96,13 +97,12 @@ class Recipe:
     published: bool = False
 
     def __post_init__(self) -> None:
+        self._check_types()
         object.__setattr__(self, "skip", (self.skip,) if isinstance(self.skip, str) else tuple(self.skip))
-        for field in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile"):
-            if not isinstance(value := getattr(self, field), (int, float)):
-                raise OnnxqError(f"{field.replace('_', ' ')} must be a number, not {value!r}")
-        for field, default in (("bit_alloc", "both"), ("weight_correction", "mean")):
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, "none" if self.format == "qdq" else default)
+        if self.bit_alloc is None:
+            object.__setattr__(self, "bit_alloc", self._possible_allocation)
+        if self.weight_correction is None:
+            object.__setattr__(self, "weight_correction", "none" if self.format == "qdq" else "mean")
         if self.bias_correction is None:
             object.__setattr__(self, "bias_correction", "statistics" if self._knows_its_inputs else "none")
         for field, literal in CHOICES.items():
@@ -126,7 +126,25 @@ class Recipe:
             raise OnnxqError("the percentile must be above 50 and at most 100")
         self._check_combinations()
 
+    def _check_types(self) -> None:
+        for field in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise OnnxqError(f"{field.replace('_', ' ')} must be a number, not {value!r}")
+        if not isinstance(self.published, bool):
+            raise OnnxqError(f"published must be true or false, not {self.published!r}")
+        patterns = [self.skip] if isinstance(self.skip, str) else self.skip
+        if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise OnnxqError(f"skip must be a list of names or patterns, not {self.skip!r}")
+
     def _check_combinations(self) -> None:
+        if self.bit_alloc not in ("none", self._possible_allocation) and self._possible_allocation != "both":
+            raise OnnxqError(
+                "bits per channel go with per-channel uniform grids: of this recipe "
+                f"--bit-alloc can be {self._possible_allocation}"
+            )
+        if self.scheme == "mid-tread" and (self.weights != "uniform" or self.weight_granularity != "per-channel"):
+            raise OnnxqError("mid-tread weights have a uniform grid for each channel; ask for no other")
         if self.format == "qdq":
             if self.bit_alloc != "none" or self.weight_correction != "none":
                 raise OnnxqError(
@@ -153,18 +171,30 @@ class Recipe:
         return self.placement == "inputs" and self.ranges == "static" and self.scheme != "mid-tread"
 
     @property
+    def _possible_allocation(self) -> BitAllocation:
+        """What can have bits per channel (a mid-tread grid has bins)."""
+        if self.format == "qdq" or self.scheme == "mid-tread":
+            return "none"
+        activations = self.act_granularity == "per-channel"
+        weights = self.weight_granularity == "per-channel" and self.weights == "uniform"
+        if activations and weights:
+            return "both"
+        return "activations" if activations else "weights" if weights else "none"
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether something is measured on images while quantizing."""
+        return self.bias_correction == "images"
+
+    @property
     def allocates_activations(self) -> bool:
         """Whether each channel of an activation has bits of its own."""
-        return self.bit_alloc in ("activations", "both") and self.act_granularity == "per-channel"
+        return self.bit_alloc in ("activations", "both")
 
     @property
     def allocates_weights(self) -> bool:
         """Whether each output channel of a weight has bits of its own."""
-        return (
-            self.bit_alloc in ("weights", "both")
-            and self.weight_granularity == "per-channel"
-            and self.weights == "uniform"
-        )
+        return self.bit_alloc in ("weights", "both")
 
     def to_json(self) -> str:
         """As one line of JSON, for a file's metadata."""

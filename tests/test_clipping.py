@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,21 @@ MEAN, B, STD = np.array([0.2375, 0.875]), np.array([0.971875, 1.28125]), np.arra
 def test_multipliers_are_the_optima(bits):
     assert laplace_multiplier(bits) == pytest.approx(LAPLACE[bits], abs=1e-5)
     assert gauss_multiplier(bits) == pytest.approx(GAUSS[bits], abs=1e-5)
+
+
+LAPLACE_ERROR = {0: 1.06737549, 1: 0.59964337, 3: 0.11970238, 4: 0.04602149, 5: 0.01657183, 6: 0.00567877}
+LAPLACE_ERROR |= {7: 0.00187252, 8: 0.00059885, 9: 0.00018683}
+GAUSS_ERROR = {0: 0.44381015, 1: 0.21501043, 3: 0.03142944, 4: 0.01049325, 5: 0.00332259, 6: 0.00101292}
+GAUSS_ERROR |= {7: 0.00030022, 8: 0.00008708, 9: 0.00002483}
+
+
+@pytest.mark.parametrize("bits", LAPLACE_ERROR)
+def test_errors_at_the_optima(bits):
+    a = laplace_multiplier(bits)
+    assert 2 * np.exp(-a) + a**2 / (3 * 4**bits) == pytest.approx(LAPLACE_ERROR[bits], abs=1e-8)
+    a = gauss_multiplier(bits)
+    tails = (1 + a**2) * math.erfc(a / math.sqrt(2)) - math.sqrt(2 / math.pi) * a * math.exp(-(a**2) / 2)
+    assert tails + a**2 / (3 * 4**bits) == pytest.approx(GAUSS_ERROR[bits], abs=1e-8)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5.3, 8])

@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from onnxq.grids import mid_tread
-from onnxq.grids.codebook import kmeans_codebook, look_up
+from onnxq.grids.codebook import Codebook, dequantize, kmeans
 from onnxq.grids.packing import pack
 from onnxq.operators import dequantize_codebook, fake_quantize_mid_tread
 
-CODEBOOK_INPUTS = {"codes": (UINT8, 1), "bits": (INT32, 1), "levels": (FLOAT, 2), "shape": (INT64, 1)}
+CODEBOOK_INPUTS = {
+    "codes": (UINT8, 1),
+    "bits": (INT32, 1),
+    "levels": (FLOAT, 2),
+    "scale": (FLOAT, 1),
+    "offset": (FLOAT, 1),
+    "shape": (INT64, 1),
+}
 MID_TREAD_INPUTS = {"scale": (FLOAT, 0), "first": (FLOAT, 0), "last": (FLOAT, 0)}
+
+
+def plain(codes, levels):
+    return dequantize(codes, Codebook(levels, np.ones(1, np.float32), np.zeros(1, np.float32)))
 
 
 @given(st.integers(1, 7), st.integers(0, 8), st.booleans(), st.integers(0, 2**32 - 1))
@@ -23,14 +34,17 @@ def test_codebook_body_reference_and_numpy_agree(channels, bits, shared, seed):
     random = np.random.default_rng(seed)
     levels = random.standard_normal((1 if shared else channels, 2**bits)).astype(np.float32)
     codes = random.integers(0, 2**bits, (channels, 18)).astype(np.uint8)
+    book = Codebook(levels, *random.standard_normal((2, channels)).astype(np.float32))
     feeds = {
         "codes": pack(codes, np.full(channels, bits, np.int32)),
         "bits": np.int32([bits]),
         "levels": levels,
+        "scale": book.scale,
+        "offset": book.offset,
         "shape": np.int64([channels, 2, 3, 3]),
     }
     model = operator_model(dequantize_codebook.function(21), CODEBOOK_INPUTS, {"weights": (FLOAT, 4)})
-    want = look_up(levels, codes).reshape(channels, 2, 3, 3)
+    want = dequantize(codes, book).reshape(channels, 2, 3, 3)
     assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
     assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
 
@@ -38,10 +52,10 @@ def test_codebook_body_reference_and_numpy_agree(channels, bits, shared, seed):
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_kmeans(per_channel):
     rows = np.random.default_rng(0).laplace(size=(4, 500)).astype(np.float32)
-    codes, levels = kmeans_codebook(rows, 3, per_channel)
+    codes, levels = kmeans(rows, 3, per_channel)
     assert levels.shape == (4 if per_channel else 1, 8)
     assert (np.diff(levels) > 0).all()
-    error = ((look_up(levels, codes) - rows) ** 2).mean()
+    error = ((plain(codes, levels) - rows) ** 2).mean()
     uniform = np.linspace(rows.min(), rows.max(), 8)
     assert error < 0.5 * (np.abs(rows[..., None] - uniform).min(axis=-1) ** 2).mean()
     nearest = np.abs(rows[..., None] - levels[:, None, :]).argmin(axis=-1)
@@ -50,9 +64,9 @@ def test_kmeans(per_channel):
 
 def test_kmeans_of_few_values_is_exact():
     rows = np.float32([[1, 2, 1, 2], [3, 3, 3, 3]])
-    codes, levels = kmeans_codebook(rows, 2, True)
+    codes, levels = kmeans(rows, 2, True)
     assert levels.shape == (2, 4)
-    np.testing.assert_array_equal(look_up(levels, codes), rows)
+    np.testing.assert_array_equal(plain(codes, levels), rows)
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onnxq import published
 from onnxq.clipping.aciq import laplace_multiplier
 from onnxq.clipping.expected import expected_squared_error
 from onnxq.errors import OnnxqError
@@ -109,17 +110,30 @@ def test_ranges_stay_within_what_was_seen(scheme):
 
 
 @pytest.mark.parametrize("bits", [2, 3.4, 4, 5.3, 8])
-@pytest.mark.parametrize("published", [False, True])
-def test_bits_of_channels_meet_their_mean(bits, published):
-    got = plan(scheme="aciq", act_bits=bits, weight_bits=bits, bit_alloc="both") if not published else None
-    if got is not None:
-        assert got.activations["x"].bits.sum() == int(3 * bits)
-        assert got.weights["middle.w"].bits.sum() == int(4 * bits)
-        assert (got.activations["image"].bits == 8).all(), "edges keep their own"
-        assert got.activations["flat"].bits.tolist() == [8]
-    else:
-        got = plan(act_bits=bits, weight_bits=bits, bit_alloc="both", published=True)
-        assert abs(got.weights["middle.w"].bits.mean() - bits) <= 1
+@pytest.mark.parametrize("scheme", ["aciq", "mse", "entropy", "minmax"])
+def test_bits_of_channels_meet_their_mean(bits, scheme):
+    signed = layer("signed", "pre")
+    got = plan([*LAYERS, signed], scheme=scheme, act_bits=bits, weight_bits=bits, bit_alloc="both")
+    for tensor in ("x", "pre"):
+        assert got.activations[tensor].bits.sum() == int(3 * bits)
+    assert got.weights["middle.w"].bits.sum() == int(4 * bits)
+    assert (got.activations["image"].bits == 8).all(), "edges keep their own"
+    assert got.activations["flat"].bits.tolist() == [8]
+
+
+def test_the_published_allocation_is_that_of_the_published_loop():
+    got = plan(act_bits=3, weight_bits=3, bit_alloc="both", published=True)
+    rows = LAYERS[1].weight.reshape(4, -1)
+    assert (got.weights["middle.w"].bits == published.allocate(rows.std(axis=1, ddof=1), 3)).all()
+    assert (got.activations["x"].bits == published.allocate(STATISTICS.tensors["pre"].std, 3)).all()
+
+
+@pytest.mark.parametrize("bits", [3.2, 7.9])
+def test_mid_tread_of_channels_of_one_weight(bits):
+    """A depthwise 1x1 layer, constant channels among it: each weight is its channel's mean, and stays."""
+    values = np.float32([[0.5], [-2], [0], [1e-3]])[:, :, None, None]
+    got = plan([layer("l", "x", values=values)], scheme="mid-tread", act_bits=bits, weight_bits=bits)
+    np.testing.assert_allclose(got.weights["l.w"].dequantized(), values, rtol=1e-6)
 
 
 def test_bits_go_to_the_channels_that_the_layers_weigh_most():

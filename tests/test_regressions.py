@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 import onnxq
 from onnxq.clipping.percentile import percentile_interval
+from onnxq.code_statistics import code_rates
 from onnxq.errors import OnnxqError
 from onnxq.graph import to_graph
 from onnxq.network import layers_of
@@ -28,11 +29,12 @@ def normal(*shape):
 def close_to_float(model, x, **fields):
     """Quantize at 8 bits; the result must compute nearly what the float model does."""
     statistics = onnxq.calibrate(model, [x])
-    quantized = onnxq.quantize(model, statistics, onnxq.Recipe(act_bits=8, weight_bits=8, **fields)).model
+    result = onnxq.quantize(model, statistics, onnxq.Recipe(act_bits=8, weight_bits=8, **fields))
     want = run(model, {"input": x}, native=False)
-    got = run(quantized, {"input": x}, native=False)
+    got = run(result.model, {"input": x}, native=False)
     for a, b in zip(got, want, strict=True):
         assert np.abs(a - b).max() < 0.05 * np.abs(b).max()
+    return result
 
 
 @pytest.mark.parametrize(
@@ -218,3 +220,46 @@ def test_flipped_bytes_of_a_statistics_file(tmp_path):
             onnxq.Statistics.load(broken)
         except OnnxqError as error:
             assert "run `onnxq calibrate` again" in str(error)
+
+
+def test_a_computed_bias_is_left_and_said():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y) {
+            bias = Relu (b)
+            a = Conv (input, w)
+            y = Conv (a, w, bias)
+        }""",
+        {"w": normal(2, 2, 1, 1), "b": normal(2)},
+    )
+    result = close_to_float(model, images(8, (2, 4, 4)))
+    assert len([note for note in result.notes if "computed by the graph" in note]) == 1
+
+
+def test_entropy_of_a_file_with_a_fixed_batch(tmp_path):
+    model = small_network()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 8
+    result = onnxq.quantize(model, onnxq.calibrate(model, [images(8)]), onnxq.Recipe())
+    onnxq.save_model(result.model, tmp_path / "q.onnx")
+    rates = code_rates(tmp_path / "q.onnx", [images(8), images(8, seed=3)])
+    assert {rate.values for rate in rates if rate.name == "input"} == {2 * 8 * 3 * 8 * 8}
+
+
+def test_outputs_behind_relu_and_clip_are_quantized_where_the_chain_ends():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y) {
+            a = Conv (input, w)
+            r = Relu (a)
+            c = Clip (r, zero, six)
+            y = Conv (c, w)
+        }""",
+        {"w": normal(2, 2, 1, 1), "zero": np.float32(0), "six": np.float32(6)},
+    )
+    x = images(8, (2, 4, 4))
+    statistics = onnxq.calibrate(model, [x], placement="outputs")
+    result = onnxq.quantize(model, statistics, onnxq.Recipe(placement="outputs", act_bits=8, weight_bits=8))
+    quantizers = [node for node in result.model.graph.node if node.op_type == "FakeQuantize"]
+    assert {node.input[0] for node in quantizers} == set(result.plan.activations)
+    assert "c" in result.plan.activations
+    want, got = (run(m, {"input": x}, native=False)[0] for m in (model, result.model))
+    assert np.abs(got - want).max() < 0.05 * np.abs(want).max()

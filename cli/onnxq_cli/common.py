@@ -40,13 +40,7 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-data_options = options(
-    click.option(
-        "--data",
-        required=True,
-        metavar="SOURCE",
-        help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo.",
-    ),
+image_options = options(
     click.option(
         "--classes", metavar="FILE", help="Class names in index order, where the folders are not all of them."
     ),
@@ -55,6 +49,15 @@ data_options = options(
     ),
     click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
     click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
+)
+data_options = options(
+    click.option(
+        "--data",
+        required=True,
+        metavar="SOURCE",
+        help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo.",
+    ),
+    image_options,
 )
 provider_option = click.option(
     "--provider",

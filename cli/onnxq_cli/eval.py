@@ -70,7 +70,9 @@ def command(
         for path, entry in zip(models, report, strict=True):
             with progress("counting codes", len(loader)) as update:
                 rates = code_rates(path, _images(loader, update), provider=provider)
-            if rates:
+            if not rates:
+                click.echo(f"\n{show_path(Path(path))}: no codes of onnxq operators to count")
+            else:
                 click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
             entry["codes"] = [rate.to_json() for rate in rates]
     write_json(json_path, {"models": report})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,17 @@ import onnxq
 from onnxq.errors import OnnxqError
 from onnxq.files import check_writable, save_model
 from onnxq.loader import Loader
-from onnxq.recipe import CHOICES, Recipe, choices
-from onnxq.recipes import recipe_fields
-from onnxq_cli.common import make_loader, options, progress, provider_option, size_text
+from onnxq.recipe import CHOICES, choices
+from onnxq.recipes import load_recipe
+from onnxq_cli.common import (
+    image_options,
+    make_loader,
+    options,
+    progress,
+    provider_option,
+    report_skipped,
+    size_text,
+)
 
 BITS = click.FloatRange(2, 8)
 
@@ -74,6 +82,7 @@ recipe_options = options(
 @recipe_options
 @click.option("--data", metavar="SOURCE", help="Images for --bias-correction images, as in `onnxq calibrate`.")
 @click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
+@image_options
 @provider_option
 def command(
     model: str,
@@ -83,6 +92,10 @@ def command(
     bits: float | None,
     data: str | None,
     images: int,
+    classes: str | None,
+    preset: str | None,
+    batch_size: int,
+    skip_bad_images: bool,
     provider: str,
     **fields: Any,
 ) -> None:
@@ -99,8 +112,11 @@ def command(
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
     given = {name: value for name, value in fields.items() if value is not None and value != ()}
-    asked = Recipe(**{**(recipe_fields(recipe) if recipe else {}), **given})
-    with _images(model, data, images) as (loader, update):
+    asked = load_recipe(recipe or "default", **given)
+    loader = None
+    if data is not None and asked.needs_images:
+        loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
+    with _progress(loader) as update:
         batches = (batch.images for batch in loader) if loader is not None else None
         result = onnxq.quantize(model, stats, asked, images=batches, provider=provider, progress=update)
     before = result.float_bytes
@@ -112,14 +128,15 @@ def command(
     )
     for note in result.notes:
         click.echo(f"note: {note}")
+    if loader is not None:
+        report_skipped(loader)
 
 
 @contextmanager
-def _images(model: str, data: str | None, count: int) -> Iterator[tuple[Loader | None, Any]]:
-    """The loader of correction images and its progress bar, if there are such."""
-    if data is None:
-        yield None, None
+def _progress(loader: Loader | None) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar over the images, if there are any."""
+    if loader is None:
+        yield None
         return
-    loader = make_loader(model, data, "calib", count, None, None, 16, False)
-    with progress("correcting biases", len(loader)) as update:
-        yield loader, update
+    with progress("correcting", len(loader)) as update:
+        yield update

@@ -5,13 +5,7 @@
 
 namespace onnxq {
 
-// x seen as [outer, channels, inner], contiguous. A parameter is per channel or one value for all.
-struct FakeQuantizeShape {
-  int64_t outer;
-  int64_t channels;
-  int64_t inner;
-};
-
+// Each is per channel, or one value for all.
 struct FakeQuantizeParameters {
   const float* scale;
   const float* zero_point;
@@ -30,8 +24,10 @@ ONNXQ_DECLARE(avx2)
 ONNXQ_DECLARE(avx512)
 #undef ONNXQ_DECLARE
 
-// CUDA: launches on `stream`; returns a cudaError_t.
-int fake_quantize_cuda_f32(const void* x, void* y, FakeQuantizeShape shape, FakeQuantizeParameters parameters, void* stream);
-int fake_quantize_cuda_f16(const void* x, void* y, FakeQuantizeShape shape, FakeQuantizeParameters parameters, void* stream);
+// CUDA: x is [outer, channels, inner]; launches on `stream`; returns a cudaError_t.
+int fake_quantize_cuda_f32(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner,
+                           FakeQuantizeParameters parameters, void* stream);
+int fake_quantize_cuda_f16(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner,
+                           FakeQuantizeParameters parameters, void* stream);
 
 }  // namespace onnxq

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.histogram import bin_edges
+from onnxq.histogram import HALF, bin_edges
 
 FloatArray = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ def entropy_threshold(
     alpha = np.empty(len(histogram))
     for width in np.unique(bits):
         channels = np.flatnonzero(bits == width)
-        levels = 2 ** (int(width) + half_range) - 1
+        levels = max(2 ** (int(width) + half_range) - 1, 1)
         alpha[channels] = best_threshold(uniform[channels], levels, np.ones(len(channels)))
     return alpha * reach * anchor
 
@@ -97,6 +97,9 @@ def _uniform(histogram: NDArray[np.int64], half_range: bool) -> tuple[FloatArray
     Counts are spread evenly within each of the old bins; the reach is the outermost edge of an occupied one.
     """
     edges = bin_edges()
+    if half_range:  # the zeros that a ReLU makes say nothing of the range, and outweigh all else
+        histogram = histogram.copy()
+        histogram[:, HALF] = 0
     occupied = histogram > 0
     outer = np.maximum(np.abs(edges[:-1]), np.abs(edges[1:]))
     reach = np.where(occupied, outer, 0).max(axis=1)

@@ -17,7 +17,7 @@ REFINE = (0.85, 0.95, 1.05, 1.15)  # then each by itself
 def mse_interval(
     histogram: NDArray[np.int64], anchor: FloatArray, minimum: FloatArray, maximum: FloatArray, bits: NDArray[np.int32]
 ) -> tuple[FloatArray, FloatArray]:
-    """Shrink the seen range until the expected squared error of its grid is smallest.
+    """Shrink the seen range, towards zero or its end next to zero, until its expected squared error is smallest.
 
     Args:
         histogram: int64 [C, BINS]; anchor, minimum, maximum: float64 [C]. bits: int32 [C], 0 to 8.
@@ -25,19 +25,20 @@ def mse_interval(
     Returns:
         (lower, upper), float64 [C], within the seen range.
     """
+    fixed = np.clip(0, minimum, maximum)
     best = [minimum, maximum, _error(histogram, anchor, minimum, maximum, bits)]
 
     def consider(lower: FloatArray, upper: FloatArray) -> None:
-        lower, upper = np.clip(lower, minimum, maximum), np.clip(upper, minimum, maximum)
+        lower, upper = np.clip(lower, minimum, fixed), np.clip(upper, fixed, maximum)
         error = _error(histogram, anchor, lower, upper, bits)
         better = error < best[2]
         best[:] = [np.where(better, new, old) for new, old in zip((lower, upper, error), best, strict=True)]
 
     for factor in SHRINK[1:]:
-        consider(minimum * factor, maximum * factor)
+        consider(fixed + (minimum - fixed) * factor, fixed + (maximum - fixed) * factor)
     for factor in REFINE:
-        consider(best[0] * factor, best[1])
-        consider(best[0], best[1] * factor)
+        consider(fixed + (best[0] - fixed) * factor, best[1])
+        consider(best[0], fixed + (best[1] - fixed) * factor)
     return best[0], best[1]
 
 

@@ -71,7 +71,7 @@ def grid_from_range(lower: ArrayLike, upper: ArrayLike, bits: int | NDArray[np.i
     flat = (scale < smallest) | no_bits
     scale = np.where(flat, np.where(np.abs(low) < smallest, 1.0, np.abs(low)), scale).astype(np.float32)
     zero_point = np.rint(-low / scale.astype(np.float64))
-    zero_point = np.where(flat, np.where(no_bits, -np.sign(low), low < 0), zero_point)
+    zero_point = np.where(flat, np.where(no_bits, -np.sign(low) * (np.abs(low) >= smallest), low < 0), zero_point)
     return UniformGrid(scale, zero_point.astype(np.float32) + np.float32(0), widths.copy())
 
 

@@ -1,13 +1,15 @@
-"""DequantizeCodebook(codes, bits, levels, shape): weights stored as a bit stream of indices into levels.
+"""DequantizeCodebook(codes, bits, levels, scale, offset, shape): weights stored as a bit stream of indices into levels.
 
     codes    uint8 [bytes], the stream of ``onnxq.grids.packing``
     bits     int32 [C] or [1], 0 to 8: the width of each output channel
     levels   float32 [C, K] or [1, K], no code reaching K
+    scale    float32 [C] or [1]
+    offset   float32 [C] or [1]
     shape    int64 [rank], C first; at most 2^31 bits in all
-    weights  float32 [shape] = levels[channel, code]
+    weights  float32 [shape] = levels[channel, code] * scale + offset
 
 Never given a kernel: it is folded when the session loads, like ``DequantizePacked``.
-The numpy reference is ``onnxq.grids.packing.unpack`` and a look-up.
+The numpy reference is ``onnxq.grids.packing.unpack`` and ``onnxq.grids.codebook.dequantize``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from onnxq.operators.unpacking import UNPACK
 NAME = "DequantizeCodebook"
 
 BODY = f"""
-DequantizeCodebook (codes, bits, levels, shape) => (weights)
+DequantizeCodebook (codes, bits, levels, scale, offset, shape) => (weights)
 {{
 {UNPACK}
     index = Cast <to: int = 7> (code)
@@ -35,9 +37,13 @@ DequantizeCodebook (codes, bits, levels, shape) => (weights)
     increment = Constant <value = int64 {{1}}> ()
     channel = Range (origin, channel_number, increment)
     row_offset = Mul (channel, level_number)
-    offset_column = Reshape (row_offset, column_shape)
-    place = Add (index, offset_column)
-    rows = Gather (flat_levels, place)
+    first_column = Reshape (row_offset, column_shape)
+    place = Add (index, first_column)
+    level = Gather (flat_levels, place)
+    scale_column = Reshape (scale, column_shape)
+    offset_column = Reshape (offset, column_shape)
+    scaled = Mul (level, scale_column)
+    rows = Add (scaled, offset_column)
     weights = Reshape (rows, shape)
 }}
 """

@@ -1,4 +1,4 @@
-"""DynamicRange(x, axes, bits, b_multiplier, std_multiplier, half, rectified): the grid of the current batch.
+"""DynamicRange(x, axes, bits, b_multiplier, std_multiplier, half, rectified, limit): the grid of the current batch.
 
     x               float32 [any shape], the tensor to quantize, or that before its ReLU
     axes            int64 [n], what a range is taken over: all axes, or all but the channels
@@ -7,14 +7,16 @@
     std_multiplier  float32, likewise: alpha / sigma, zero where b counts
     half            bool scalar: the range starts at zero
     rectified       bool scalar: x itself has been through a ReLU, its density is taken as the half of one around zero
+    limit           float32 scalar: what values are clamped to before they are quantized, +Inf for none
     scale           float32, one value for each range, all axes kept
     zero_point      float32, likewise, integral
 
 With mean, b = E|x - mean| and sigma (n - 1 in its denominator) over ``axes`` (rectified: 0, E[x | x > 0] and that times
 sqrt(pi / 2)), alpha = b_multiplier * b + std_multiplier * sigma, the range is [0, max(mean, 0) + alpha] in half range
 and [max(min, mean - alpha), the same + 2 alpha] otherwise, at most the range seen: what ``onnxq.clipping.interval``
-computes from calibration statistics. Sums are float32 in the order of ReduceMean, so that results may differ in the
-last bits from one machine to another. It runs as its function body: there is no kernel.
+computes from calibration statistics. With bits = 0 the one level is the mean of the clamped values. Sums are float32 in
+the order of ReduceMean, so that results may differ in the last bits from one machine to another. It runs as its
+function body: there is no kernel.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from onnxq.operators import parse_function
 NAME = "DynamicRange"
 
 BODY = """
-DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified) => (scale, zero_point)
+DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified, limit) => (scale, zero_point)
 {
     zero = Constant <value = float {0.0}> ()
     one = Constant <value = float {1.0}> ()
@@ -35,7 +37,8 @@ DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified) => (
     gauss = Constant <value = float {1.2533141}> ()
 
     smallest = ReduceMin (x, axes)
-    largest = ReduceMax (x, axes)
+    reach = ReduceMax (x, axes)
+    largest = Min (reach, limit)
     true_mean = ReduceMean (x, axes)
     centred = Sub (x, true_mean)
     distance = Abs (centred)
@@ -43,8 +46,9 @@ DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified) => (
     squares = Mul (centred, centred)
     square_sum = ReduceSum (squares, axes)
     shape = Shape (x)
-    all_ones = Expand (one, shape)
-    count = ReduceSum (all_ones, axes)
+    lengths = Gather (shape, axes)
+    whole_count = ReduceProd <keepdims: int = 0> (lengths)
+    count = Cast <to: int = 1> (whole_count)
     others = Sub (count, one)
     freedom = Max (others, one)
     variance = Div (square_sum, freedom)
@@ -66,7 +70,14 @@ DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified) => (
     alpha = Add (from_b, from_std)
     below = Sub (mean, alpha)
     full_lower = Max (below, smallest)
-    lower = Where (half, zero, full_lower)
+    clipped_lower = Where (half, zero, full_lower)
+    not_negative = Relu (x)
+    clamped = Min (not_negative, limit)
+    half_mean = ReduceMean (clamped, axes)
+    only_level = Where (half, half_mean, true_mean)
+    no_bit = Constant <value = int32 {0}> ()
+    is_constant = Equal (bits, no_bit)
+    lower = Where (is_constant, only_level, clipped_lower)
     width = Mul (alpha, two)
     full_upper = Add (full_lower, width)
     positive_mean = Max (mean, zero)
@@ -79,7 +90,8 @@ DynamicRange (x, axes, bits, b_multiplier, std_multiplier, half, rectified) => (
     level_count = Pow (two, bits)
     top = Sub (level_count, one)
     steps = Max (top, one)
-    step = Div (range, steps)
+    any_step = Div (range, steps)
+    step = Where (is_constant, zero, any_step)
     has_width = GreaterOrEqual (step, tiny)
     magnitude = Abs (lower)
     is_value = GreaterOrEqual (magnitude, tiny)

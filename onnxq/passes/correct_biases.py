@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from onnxq.passes.names import Names
 
 
-def correct_biases(graph: gs.Graph, shifts: Mapping[str, NDArray[np.float64]]) -> bool:
-    """Add ``shifts[node name]``, float64 [C], to the bias of each Conv or Gemm."""
+def correct_biases(graph: gs.Graph, shifts: Mapping[str, NDArray[np.float64]]) -> tuple[str, ...]:
+    """Add ``shifts[node name]``, float64 [C], to the bias of each Conv or Gemm; returns a note for each left out."""
     names = Names(graph)
+    notes = []
     nodes = [node for node in graph.nodes if node.name in shifts]
     for node in nodes:
         shift = shifts[node.name]
         if len(node.inputs) < 3 or node.inputs[2].is_empty():
             bias = gs.Constant(names.fresh(f"{node.name}/bias"), shift.astype(np.float32))
             node.inputs = [*node.inputs[:2], bias]
-        elif isinstance(node.inputs[2], gs.Constant):
+        elif isinstance(node.inputs[2], gs.Constant) and node.attrs.get("beta", 1.0) == 1.0:
             corrected = (node.inputs[2].values + shift).astype(np.float32)
             node.inputs[2] = gs.Constant(names.fresh(f"{node.inputs[2].name}/corrected"), corrected)
-    return bool(nodes)
+        else:
+            notes.append(f"layer {node.name}: its bias is computed by the graph and was not corrected")
+    return tuple(notes)

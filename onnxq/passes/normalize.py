@@ -1,6 +1,6 @@
 """The form that statistics and plans speak of: names and structure are the same whenever it is made.
 
-Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = alpha = beta = 1);
+Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1);
 batch norm is folded; constants are initializers; no Identity or Dropout in the way.
 """
 
@@ -61,23 +61,24 @@ def bypass_identities(graph: gs.Graph) -> bool:
 
 
 def normalize_gemms(graph: gs.Graph) -> bool:
-    """Give every Gemm with constant weights and bias transB = 1 and alpha = beta = 1."""
+    """Give every Gemm with a constant weight transB = 1, and alpha = beta = 1 where its bias is constant too."""
     changed = False
     names = Names(graph)
-    for node in graph.nodes:
-        if node.op != "Gemm" or not all(isinstance(tensor, gs.Constant) for tensor in node.inputs[1:]):
-            continue
+    for node in [node for node in graph.nodes if node.op == "Gemm" and isinstance(node.inputs[1], gs.Constant)]:
+        weight = node.inputs[1]
         if not node.attrs.get("transB", 0):
-            weight = node.inputs[1]
-            node.inputs[1] = gs.Constant(
-                names.fresh(f"{weight.name}.transposed"), np.ascontiguousarray(weight.values.T)
-            )
+            transposed = np.ascontiguousarray(weight.values.T)
+            node.inputs[1] = gs.Constant(names.fresh(f"{weight.name}.transposed"), transposed)
             node.attrs["transB"] = 1
             changed = True
-        for tensor, attribute in zip(list(node.inputs[1:]), ("alpha", "beta"), strict=False):
-            if (factor := node.attrs.pop(attribute, 1.0)) != 1.0:
+        if not all(isinstance(tensor, gs.Constant) for tensor in node.inputs[1:]):
+            continue
+        for position, attribute in ((1, "alpha"), (2, "beta")):
+            factor = node.attrs.pop(attribute, 1.0)
+            if factor != 1.0 and position < len(node.inputs):
+                tensor = node.inputs[position]
                 scaled = (tensor.values * factor).astype(tensor.values.dtype)
-                node.inputs[node.inputs.index(tensor)] = gs.Constant(names.fresh(f"{tensor.name}.scaled"), scaled)
+                node.inputs[position] = gs.Constant(names.fresh(f"{tensor.name}.scaled"), scaled)
                 changed = True
     return changed
 

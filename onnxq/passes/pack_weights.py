@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.grids.packing import pack
+from onnxq.grids.uniform import UniformGrid
 from onnxq.operators import DOMAIN, dequantize_codebook, dequantize_packed
 from onnxq.passes.names import Names
 from onnxq.plan import Plan
@@ -26,7 +27,7 @@ def pack_weights(graph: gs.Graph, plan: Plan) -> bool:
             gs.Constant(names.fresh(f"{name}/{field}"), array) for field, array in _packed(name, coded).items()
         ]
         unpacked = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, coded.codes.shape)
-        operator = dequantize_packed.NAME if coded.grid is not None else dequantize_codebook.NAME
+        operator = dequantize_packed.NAME if isinstance(coded.grid, UniformGrid) else dequantize_codebook.NAME
         node_name = names.fresh(f"{name}/{operator}")
         graph.nodes.append(gs.Node(operator, node_name, {}, constants, [unpacked], domain=DOMAIN))
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
@@ -40,15 +41,10 @@ def _packed(name: str, coded: CodedWeight) -> dict[str, NDArray[np.generic]]:
     bits = np.broadcast_to(coded.bits, channels)
     if int(bits.astype(np.int64).sum()) * (coded.codes.size // channels) > MAX_BITS:
         raise OnnxqError(f"weight {name} is too large to pack (over 2^31 bits); leave its layer out with --skip")
-    grid: dict[str, NDArray[np.generic]]
-    if coded.grid is not None:
-        grid = {"scale": coded.grid.scale, "zero_point": coded.grid.zero_point}
-    else:
-        assert coded.levels is not None
-        grid = {"levels": coded.levels}
+    fields = ("scale", "zero_point") if isinstance(coded.grid, UniformGrid) else ("levels", "scale", "offset")
     return {
         "codes": pack(coded.codes.reshape(channels, -1), bits),
         "bits": coded.bits,
-        **grid,
+        **{field: getattr(coded.grid, field) for field in fields},
         "shape": np.array(coded.codes.shape, np.int64),
     }

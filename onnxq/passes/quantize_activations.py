@@ -45,7 +45,10 @@ def sites(graph: gs.Graph, plan: Plan) -> Iterator[Site]:
     for node in layers.values():
         rank = len(node.inputs[1].shape)
         ranks |= {node.inputs[0].name: rank, node.outputs[0].name: rank}
-        ranks |= {output.name: rank for consumer in node.outputs[0].outputs for output in consumer.outputs}
+        tensor = node.outputs[0]
+        while len(tensor.outputs) == 1 and tensor.outputs[0].op in ("Relu", "Clip"):
+            tensor = tensor.outputs[0].outputs[0]
+            ranks[tensor.name] = rank
     for name, quantizer in plan.activations.items():
         tensor = tensors[name]
         readers = list(dict.fromkeys(map(id, tensor.outputs)))
@@ -89,6 +92,7 @@ def _insert(graph: gs.Graph, names: Names, tensors: dict[str, gs.Tensor], site: 
             constant("std_multiplier", quantizer.std_multiplier),
             gs.Constant(names.fresh(f"{name}/half"), np.array(quantizer.half)),
             gs.Constant(names.fresh(f"{name}/rectified"), np.array(quantizer.rectified)),
+            gs.Constant(names.fresh(f"{name}/limit"), np.array(quantizer.limit, np.float32)),
         ]
         grid = [gs.Variable(names.fresh(f"{name}/{field}"), np.float32) for field in ("scale", "zero_point")]
         node(dynamic_range.NAME, inputs, grid)

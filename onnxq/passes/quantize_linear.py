@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
+from onnxq.grids.codebook import Codebook
 from onnxq.grids.packing import pack
 from onnxq.grids.uniform import UniformGrid, broadcastable
 from onnxq.passes.names import Names
@@ -82,7 +83,7 @@ def _activation(graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformG
     return dequantized
 
 
-def _uniform(quantizer: ActivationQuantizer | None) -> UniformGrid:
+def _uniform(quantizer: ActivationQuantizer | Codebook) -> UniformGrid:
     if not isinstance(quantizer, UniformGrid):
         raise TypeError("standard QuantizeLinear takes uniform grids only")  # the recipe has checked it
     return quantizer

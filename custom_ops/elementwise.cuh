@@ -1,0 +1,72 @@
+// CUDA launch of y = f(channel)(x) for elementwise operators: 16-byte accesses where the layout allows them.
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+
+namespace onnxq {
+
+constexpr int kThreads = 256;
+constexpr int64_t kMaxBlocks = 1 << 16;
+
+__device__ __forceinline__ float load(float value) { return value; }
+__device__ __forceinline__ float load(__half value) { return __half2float(value); }
+template <typename T>
+__device__ __forceinline__ T store(float value);
+template <>
+__device__ __forceinline__ float store<float>(float value) { return value; }
+template <>
+__device__ __forceinline__ __half store<__half>(float value) { return __float2half_rn(value); }
+
+// kWidth values in one access of 16 bytes or fewer.
+template <typename T, int kWidth>
+struct alignas(sizeof(T) * kWidth) Pack {
+  T value[kWidth];
+};
+
+// One thread takes kWidth consecutive values of one channel at a time (inner is a multiple of kWidth).
+// Operator: prepare(shared) once a block, at(channel) gives a function float -> float.
+template <typename T, int kWidth, typename Operator>
+__global__ void __launch_bounds__(kThreads)
+    elementwise_kernel(const Pack<T, kWidth>* __restrict__ x, Pack<T, kWidth>* __restrict__ y, int64_t packs,
+                       int64_t packs_per_plane, int64_t channels, Operator op) {
+  extern __shared__ float shared[];
+  op.prepare(shared);
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < packs; i += stride) {
+    const Pack<T, kWidth> in = x[i];
+    const auto function = op.at((i / packs_per_plane) % channels, shared);
+    Pack<T, kWidth> out;
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) out.value[j] = store<T>(function(load(in.value[j])));
+    y[i] = out;
+  }
+}
+
+template <typename T, int kWidth, typename Operator>
+void launch_width(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner, const Operator& op,
+                  size_t shared_bytes, cudaStream_t stream) {
+  const int64_t packs = outer * channels * inner / kWidth;
+  const int64_t wanted = (packs + kThreads - 1) / kThreads;
+  const int blocks = static_cast<int>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
+  elementwise_kernel<T, kWidth><<<blocks, kThreads, shared_bytes, stream>>>(
+      static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, inner / kWidth, channels, op);
+}
+
+// Launches on `stream`; returns a cudaError_t.
+template <typename T, typename Operator>
+int launch_elementwise(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner, const Operator& op,
+                       size_t shared_bytes, void* stream) {
+  if (outer * channels * inner == 0) return cudaSuccess;
+  constexpr int kWidth = 16 / sizeof(T);
+  const bool aligned = (reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y)) % 16 == 0;
+  const auto cuda_stream = static_cast<cudaStream_t>(stream);
+  if (aligned && inner % kWidth == 0)
+    launch_width<T, kWidth>(x, y, outer, channels, inner, op, shared_bytes, cuda_stream);
+  else
+    launch_width<T, 1>(x, y, outer, channels, inner, op, shared_bytes, cuda_stream);
+  return cudaGetLastError();
+}
+
+}  // namespace onnxq

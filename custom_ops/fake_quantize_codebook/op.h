@@ -1,0 +1,9 @@
+#pragma once
+
+#include "onnxruntime_cxx_api.h"
+
+namespace onnxq {
+
+void add_fake_quantize_codebook(Ort::CustomOpDomain& domain);
+
+}  // namespace onnxq
