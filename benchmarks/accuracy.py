@@ -22,9 +22,10 @@ from onnxq.bundled import DEMO_MODELS, bundled_model
 from onnxq.datasets import open_dataset
 from onnxq.files import load_model, metadata, save_model
 from onnxq.loader import Loader, choose
-from onnxq.recipe import Placement, Recipe, choices
+from onnxq.recipe import Placement, Recipe
 from onnxq_cli.eval import results_table
 
+PLACEMENTS: tuple[Placement, ...] = ("inputs", "outputs")
 WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
 
 
@@ -95,8 +96,7 @@ def measure(case: Case, folder: Path) -> list[onnxq.Evaluation]:
     loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
     images = [batch.images for batch in loader]
     statistics = {
-        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement)
-        for placement in choices(Placement)
+        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement) for placement in PLACEMENTS
     }
     files = [Path(shutil.copy(case.model, folder))]
     for label, recipe in recipes().items():

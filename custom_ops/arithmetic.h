@@ -8,9 +8,11 @@
 
 #ifdef __CUDACC__
 #define ONNXQ_HD __host__ __device__ __forceinline__
+#define ONNXQ_HD_MEMBER __host__ __device__ __forceinline__
 #else
 #include <math.h>
 #define ONNXQ_HD static inline __attribute__((always_inline))
+#define ONNXQ_HD_MEMBER inline __attribute__((always_inline))
 #endif
 
 namespace onnxq {
@@ -31,6 +33,59 @@ ONNXQ_HD float fake_quantize(float x, UniformGrid grid) {
   code = code < 0.0f ? 0.0f : code;  // comparisons with NaN are false
   code = code > grid.top ? grid.top : code;
   return (code - grid.zero_point) * grid.scale;
+}
+
+// ---- FakeQuantizeMidTread ------------------------------------------------------------------------
+
+// clamp(round_half_even(x / scale), first, last) * scale; NaN stays NaN.
+ONNXQ_HD float mid_tread(float x, float scale, float first, float last) {
+  float code = rintf(x / scale);
+  code = code < first ? first : code;
+  code = code > last ? last : code;
+  return code * scale;
+}
+
+// ---- FakeQuantizeFixedPoint ----------------------------------------------------------------------
+
+enum class Rounding : int32_t { half_even, half_up, floor };
+enum class Overflow : int32_t { saturate, wrap };
+
+struct FixedPointFormat {
+  int32_t total_bits;
+  Rounding rounding;
+  Overflow overflow;
+};
+
+// Exact: no sum is rounded (floor(x + 0.5) would be wrong for 0.49999997).
+ONNXQ_HD float round_to(float x, Rounding rounding) {
+  if (rounding == Rounding::half_even) return rintf(x);
+  const float below = floorf(x);
+  return rounding == Rounding::half_up && x - below >= 0.5f ? below + 1.0f : below;
+}
+
+// An integral code into -2^(total_bits - 1) .. 2^(total_bits - 1) - 1. Infinite codes saturate either way.
+ONNXQ_HD float into_range(float code, FixedPointFormat format) {
+  const float half = ldexpf(1.0f, format.total_bits - 1);
+  if (format.overflow == Overflow::wrap && code - code == 0.0f) {
+    const float turns = code / (2.0f * half);
+    const float rest = (turns - floorf(turns)) * (2.0f * half);
+    return rest >= half ? rest - 2.0f * half : rest;
+  }
+  code = code < -half ? -half : code;
+  return code > half - 1.0f ? half - 1.0f : code;
+}
+
+// x on the grid of step 2^-fraction_bits; NaN stays NaN.
+ONNXQ_HD float fixed_point(float x, float inverse_step, float step, FixedPointFormat format) {
+  return into_range(round_to(x * inverse_step, format.rounding), format) * step;
+}
+
+// A sum of codes, exact in double, into the same range.
+ONNXQ_HD float sum_into_range(double sum, FixedPointFormat format) {
+  const double half = ldexp(1.0, format.total_bits - 1);
+  if (format.overflow == Overflow::wrap) sum -= 2.0 * half * floor((sum + half) / (2.0 * half));
+  sum = sum < -half ? -half : sum;
+  return static_cast<float>(sum > half - 1.0 ? half - 1.0 : sum);
 }
 
 // ---- FakeQuantizeCodebook ------------------------------------------------------------------------

@@ -5,6 +5,8 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
+#include "channel_shape.h"
+
 namespace onnxq {
 
 constexpr int kThreads = 256;
@@ -26,7 +28,7 @@ struct alignas(sizeof(T) * kWidth) Pack {
 };
 
 // One thread takes kWidth consecutive values of one channel at a time (inner is a multiple of kWidth).
-// Operator: prepare(shared) once a block, at(channel) gives a function float -> float.
+// Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
 template <typename T, int kWidth, typename Operator>
 __global__ void __launch_bounds__(kThreads)
     elementwise_kernel(const Pack<T, kWidth>* __restrict__ x, Pack<T, kWidth>* __restrict__ y, int64_t packs,
@@ -36,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < packs; i += stride) {
     const Pack<T, kWidth> in = x[i];
-    const auto function = op.at((i / packs_per_plane) % channels, shared);
+    const auto function = op.at((i / packs_per_plane) % channels);
     Pack<T, kWidth> out;
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) out.value[j] = store<T>(function(load(in.value[j])));
@@ -44,29 +46,47 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// An operator that needs nothing but its parameters.
+template <typename Parameters>
+struct PlainOperator {
+  Parameters parameters;
+  __device__ __forceinline__ void prepare(float*) {}
+  __device__ __forceinline__ auto at(int64_t channel) const { return function_of(parameters, channel); }
+};
+
 template <typename T, int kWidth, typename Operator>
-void launch_width(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner, const Operator& op,
-                  size_t shared_bytes, cudaStream_t stream) {
-  const int64_t packs = outer * channels * inner / kWidth;
+void launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, size_t shared_bytes,
+                  cudaStream_t stream) {
+  const int64_t packs = shape.size() / kWidth;
   const int64_t wanted = (packs + kThreads - 1) / kThreads;
   const int blocks = static_cast<int>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
   elementwise_kernel<T, kWidth><<<blocks, kThreads, shared_bytes, stream>>>(
-      static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, inner / kWidth, channels, op);
+      static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, shape.inner / kWidth,
+      shape.channels, op);
 }
 
 // Launches on `stream`; returns a cudaError_t.
 template <typename T, typename Operator>
-int launch_elementwise(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner, const Operator& op,
-                       size_t shared_bytes, void* stream) {
-  if (outer * channels * inner == 0) return cudaSuccess;
+int launch_elementwise(const void* x, void* y, const ChannelShape& shape, const Operator& op, size_t shared_bytes,
+                       void* stream) {
+  if (shape.size() == 0) return cudaSuccess;
   constexpr int kWidth = 16 / sizeof(T);
   const bool aligned = (reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y)) % 16 == 0;
   const auto cuda_stream = static_cast<cudaStream_t>(stream);
-  if (aligned && inner % kWidth == 0)
-    launch_width<T, kWidth>(x, y, outer, channels, inner, op, shared_bytes, cuda_stream);
+  if (aligned && shape.inner % kWidth == 0)
+    launch_width<T, kWidth>(x, y, shape, op, shared_bytes, cuda_stream);
   else
-    launch_width<T, 1>(x, y, outer, channels, inner, op, shared_bytes, cuda_stream);
+    launch_width<T, 1>(x, y, shape, op, shared_bytes, cuda_stream);
   return cudaGetLastError();
 }
+
+// Defines what ONNXQ_DECLARE_ELEMENTWISE declares for CUDA.
+#define ONNXQ_DEFINE_CUDA(name, Parameters, Operator, shared_bytes)                                             \
+  int name##_cuda_f32(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) {        \
+    return launch_elementwise<float>(x, y, shape, Operator{parameters}, shared_bytes, stream);                  \
+  }                                                                                                             \
+  int name##_cuda_f16(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) {        \
+    return launch_elementwise<__half>(x, y, shape, Operator{parameters}, shared_bytes, stream);                 \
+  }
 
 }  // namespace onnxq

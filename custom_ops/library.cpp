@@ -4,6 +4,9 @@
 #include "cpu_isa.h"
 #include "fake_quantize/op.h"
 #include "fake_quantize_codebook/op.h"
+#include "fake_quantize_fixed_point/op.h"
+#include "fake_quantize_mid_tread/op.h"
+#include "fixed_point_conv/op.h"
 #include "observe/op.h"
 
 #define ONNXQ_EXPORT extern "C" __attribute__((visibility("default")))
@@ -18,6 +21,9 @@ ONNXQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtA
       Ort::CustomOpDomain built("onnxq");
       onnxq::add_fake_quantize(built);
       onnxq::add_fake_quantize_codebook(built);
+      onnxq::add_fake_quantize_fixed_point(built);
+      onnxq::add_fake_quantize_mid_tread(built);
+      onnxq::add_fixed_point_conv(built);
       onnxq::add_observe(built);
       return built;
     }();

@@ -15,7 +15,12 @@ from onnxq.clipping.entropy import entropy_threshold
 from onnxq.clipping.expected import expected_squared_error
 from onnxq.clipping.interval import clip_interval
 from onnxq.clipping.mse import mse_interval
-from onnxq.clipping.percentile import percentile_interval
+from onnxq.clipping.percentile import magnitude_percentile, percentile_interval
+from onnxq.clipping.threshold import histogram_threshold
+from onnxq.grids.apot import levels_of
+from onnxq.grids.codebook import CodebookGrid
+from onnxq.grids.fixed_point import FixedPointGrid, grid_from_reach
+from onnxq.grids.mid_tread import MidTreadGrid
 from onnxq.grids.uniform import UniformGrid, grid_from_range
 from onnxq.recipe import Recipe
 from onnxq.statistics import TensorStatistics
@@ -33,11 +38,13 @@ class Seen:
         own: statistics of the tensor itself.
         before: of the tensor before its ReLU, if that is what made it.
         half: it cannot be negative: all levels are spent from zero up.
+        moving: moving average over batches of a percentile of |x|, float64 [C], if that was calibrated.
     """
 
     own: TensorStatistics
     before: TensorStatistics | None
     half: bool
+    moving: FloatArray | None = None
 
     @property
     def channels(self) -> int:
@@ -48,6 +55,11 @@ class Seen:
         """The range seen; from zero in a half range."""
         minimum = np.zeros(self.channels) if self.half else self.own.minimum.astype(np.float64)
         return minimum, self.own.maximum.astype(np.float64)
+
+    @property
+    def reach(self) -> FloatArray:
+        """The largest magnitude seen, float64 [C]."""
+        return np.maximum(np.abs(self.own.minimum), np.abs(self.own.maximum)).astype(np.float64)
 
     @property
     def anchor(self) -> FloatArray:
@@ -72,7 +84,7 @@ class Seen:
         return (self.before or self.own).std
 
 
-def activation_grid(seen: Seen, bits: BitArray, recipe: Recipe) -> UniformGrid:
+def uniform_grid(seen: Seen, bits: BitArray, recipe: Recipe) -> UniformGrid:
     """The grid over the range that the recipe's scheme chooses; a channel of no bits is its mean.
 
     Args:
@@ -99,9 +111,47 @@ def allocate_bits(seen: Seen, bits: float, importance: FloatArray, recipe: Recip
     error = np.empty((seen.channels, WIDTHS))
     for width in range(WIDTHS):
         widths = np.full(seen.channels, width, np.int32)
-        grid = activation_grid(seen, widths, recipe)
+        grid = uniform_grid(seen, widths, recipe)
         error[:, width] = expected_squared_error(seen.own.histogram, seen.anchor, grid)
     return allocate_by_error(error * importance[:, None], bits)
+
+
+def symmetric_grid(seen: Seen, bits: int, recipe: Recipe) -> MidTreadGrid:
+    """The narrow symmetric grid, codes -(2^(bits - 1) - 1) .. 2^(bits - 1) - 1, over the scheme's range."""
+    top = np.float32(2 ** (bits - 1) - 1)
+
+    def at(reach: FloatArray) -> MidTreadGrid:
+        scale = np.maximum(reach / top, np.finfo(np.float32).eps).astype(np.float32)
+        return MidTreadGrid(scale, np.array([-top]), np.array([top]))
+
+    if recipe.moving_average:
+        assert seen.moving is not None
+        return at(np.minimum(seen.moving, seen.reach))
+    if recipe.scheme == "percentile":
+        return at(magnitude_percentile(seen.own.histogram, seen.anchor, seen.reach, recipe.percentile))
+    if recipe.scheme == "minmax":
+        return at(seen.reach)
+    return at(histogram_threshold(seen.own.histogram, seen.anchor, seen.reach, at))
+
+
+def powers_grid(seen: Seen, bits: int, recipe: Recipe, alpha: float | None) -> CodebookGrid:
+    """(Additive) powers of two up to a threshold: a given one, or that of the smallest expected error."""
+    levels = levels_of("pot" if recipe.scheme == "pot" else "apot", bits, signed=not seen.half)
+    if alpha is not None:
+        return CodebookGrid(np.array([alpha], np.float32), levels)
+
+    def at(threshold: FloatArray) -> CodebookGrid:
+        usable = threshold >= np.finfo(np.float32).tiny
+        return CodebookGrid(np.where(usable, threshold, 1.0).astype(np.float32), levels)
+
+    return at(histogram_threshold(seen.own.histogram, seen.anchor, seen.reach, at))
+
+
+def fixed_point_grid(seen: Seen, bits: int, recipe: Recipe) -> FixedPointGrid:
+    """The format whose integer bits hold all but the overflow rate of the magnitudes seen."""
+    kept = 100 * (1 - recipe.overflow_rate)
+    reach = magnitude_percentile(seen.own.histogram, seen.anchor, seen.reach, kept) if kept < 100 else seen.reach
+    return grid_from_reach(reach, bits, recipe.rounding, recipe.overflow, published=recipe.published)
 
 
 def interval(seen: Seen, bits: BitArray, recipe: Recipe) -> Interval:
@@ -174,6 +224,9 @@ def _entropy(seen: Seen, bits: BitArray, recipe: Recipe) -> Interval:
 _SCHEMES: dict[str, Callable[[Seen, BitArray, Recipe], Interval]] = {
     "minmax": _minmax,
     "mse": _mse,
+    "histogram": _mse,
+    "apot": _mse,  # of the edges
+    "pot": _mse,
     "percentile": _percentile,
     "entropy": _entropy,
     **{

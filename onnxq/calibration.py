@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model
 from onnxq.graph import to_graph, to_model
-from onnxq.network import Activation, layers_of
+from onnxq.network import Activation, layers_of, other_activations
 from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
@@ -20,6 +20,8 @@ from onnxq.passes.normalize import normalize
 from onnxq.recipe import Placement
 from onnxq.runtime import check_batch, image_input, make_session, session_options
 from onnxq.statistics import Statistics, TensorStatistics
+
+MOMENTUM = 0.1  # of moving averages
 
 
 def observed_tensors(activations: Iterable[Activation]) -> list[str]:
@@ -38,12 +40,12 @@ def observation_model(
     Raises:
         OnnxqError: it has no Conv or Gemm layer with constant weights.
     """
-    graph = to_graph(model)
+    graph = to_graph(model, shapes=placement not in ("inputs", "outputs"))
     normalize(graph)
     layers = layers_of(graph)
-    tensors = [layer.tensor(placement) for layer in layers]
-    activations = [tensor for tensor in tensors if tensor is not None]
-    if not activations:
+    tensors = [*(layer.tensor(placement) for layer in layers), *other_activations(graph, placement)]
+    activations = list(dict.fromkeys(tensor for tensor in tensors if tensor is not None))
+    if not layers or not activations:
         raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()
@@ -59,6 +61,7 @@ def calibrate(
     provider: str = "auto",
     native: bool | None = None,
     placement: Placement = "inputs",
+    moving_percentile: float | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
     """Observe a model's activations.
@@ -70,7 +73,9 @@ def calibrate(
         batches: preprocessed images, float32 [N, C, H, W]; for example from an ``onnxq.Loader``.
         provider: 'auto', 'cpu' or 'cuda'.
         native: see ``onnxq.session_options``.
-        placement: where quantizers will be (``Recipe.placement``): at the ``inputs`` of layers or at their ``outputs``.
+        placement: where quantizers will be (``Recipe.placement``).
+        moving_percentile: also keep the moving average over batches of this percentile of |x|, each new batch counting
+            for a tenth (for ``Recipe.moving_average``).
         progress: called after each batch with the number of its images.
 
     Raises:
@@ -86,6 +91,7 @@ def calibrate(
     width = len(observe.OUTPUTS)
     images = 0
     tensors: dict[str, TensorStatistics] = {}
+    moving: dict[str, NDArray[np.float64]] = {}
     for batch in batches:
         if not len(batch):
             continue
@@ -96,6 +102,7 @@ def calibrate(
             raise OnnxqError(
                 f"the model cannot run on images of shape {list(batch.shape)}: {str(error).splitlines()[0]}"
             ) from error
+        current = {}
         for position, name in enumerate(names):
             seen = TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
             if np.isnan(seen.minimum).any():
@@ -103,12 +110,26 @@ def calibrate(
                     f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}"
                 )
             tensors[name] = tensors[name].merge(seen) if name in tensors else seen
+            current[name] = seen
+        if moving_percentile is not None:
+            for name, seen in _with_clamped(current, activations).items():
+                new = seen.magnitude(moving_percentile)
+                moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * new if name in moving else new
         images += len(batch)
         if progress:
             progress(len(batch))
     if images == 0:
         raise OnnxqError("no calibration images")
-    for activation in activations:
-        if activation.before is not None:
-            tensors[activation.name] = tensors[activation.before].clamped(activation.upper)
-    return Statistics(fingerprint(source), images, tensors)
+    return Statistics(fingerprint(source), images, _with_clamped(tensors, activations), moving)
+
+
+def _with_clamped(
+    tensors: dict[str, TensorStatistics], activations: Iterable[Activation]
+) -> dict[str, TensorStatistics]:
+    """With the statistics of tensors behind a ReLU or Clip, which those before it tell."""
+    behind = {
+        activation.name: tensors[activation.before].clamped(activation.upper)
+        for activation in activations
+        if activation.before is not None
+    }
+    return {**tensors, **behind}

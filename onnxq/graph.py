@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 import onnx.inliner
+import onnx.shape_inference
 import onnx.version_converter
 import onnx_graphsurgeon as gs
 
@@ -16,8 +17,11 @@ IR_VERSION = 10
 NEWER_IR_VERSION = 13  # of models above opset 21; the newest that ONNX Runtime takes
 
 
-def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
+def to_graph(model: onnx.ModelProto, opset: int = OPSET, *, shapes: bool = False) -> gs.Graph:
     """Import a model at this opset or a newer one; older ones are converted first, local functions inlined.
+
+    Args:
+        shapes: infer the types and shapes of all tensors.
 
     Raises:
         OnnxqError: an operator has no conversion, or the model is already quantized by onnxq.
@@ -34,6 +38,8 @@ def to_graph(model: onnx.ModelProto, opset: int = OPSET) -> gs.Graph:
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
             first_line = str(error).splitlines()[0]
             raise OnnxqError(f"cannot convert the model from opset {version} to {opset}: {first_line}") from error
+    if shapes:
+        model = onnx.shape_inference.infer_shapes(model)
     graph = gs.import_onnx(model)
     # graphsurgeon keeps the model's own list and adds to it on export: give the graph a copy.
     graph.import_domains = [onnx.helper.make_opsetid(entry.domain, entry.version) for entry in model.opset_import]
@@ -49,9 +55,9 @@ def to_model(graph: gs.Graph, source: onnx.ModelProto) -> onnx.ModelProto:
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", graph.opset))
     model.opset_import.extend(keep)
-    if functions := functions_of(graph):
+    if any(node.domain == DOMAIN for node in graph.nodes):
         model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
-        model.functions.extend(functions)
+        model.functions.extend(functions_of(graph))
     model.producer_name, model.producer_version = source.producer_name, source.producer_version
     set_metadata(model, metadata(source))
     return model

@@ -12,6 +12,29 @@ from numpy.typing import NDArray
 from onnxq.errors import OnnxqError
 from onnxq.recipe import Placement
 
+# Read by placement ``all-inputs`` beside the layers, and rounded behind by ``every-op``.
+READERS = ("Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+ARITHMETIC = (
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Sum",
+    "MatMul",
+    "Gemm",
+    "Conv",
+    "AveragePool",
+    "GlobalAveragePool",
+    "ReduceMean",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "LRN",
+    "Sigmoid",
+    "HardSigmoid",
+    "HardSwish",
+    "Softmax",
+)
+
 # Operators whose output is non-negative where their inputs are.
 _KEEP_SIGN = (
     "MaxPool",
@@ -75,7 +98,9 @@ class Layer:
 
     def tensor(self, placement: Placement) -> Activation | None:
         """What is quantized for this layer, if anything is."""
-        return self.activation if placement == "inputs" else self.product
+        if placement in ("inputs", "all-inputs"):
+            return self.activation
+        return self.product if placement == "outputs" else Activation(self.output)
 
 
 def layers_of(graph: gs.Graph) -> list[Layer]:
@@ -125,6 +150,32 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
         )
         for node in nodes
     ]
+
+
+def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]:
+    """What a placement quantizes beside the tensors of layers, in execution order.
+
+    ``all-inputs``: the inputs of ReLU and pooling. ``every-op``: the network's inputs, and the outputs of all
+    arithmetic operators.
+
+    Requires: the shapes of tensors are known (``to_graph`` with ``shapes``).
+    """
+    if placement in ("inputs", "outputs"):
+        return []
+    if placement == "all-inputs":
+        tensors = [node.inputs[0] for node in graph.nodes if node.op in READERS]
+    else:
+        tensors = [*graph.inputs, *(node.outputs[0] for node in graph.nodes if node.op in ARITHMETIC)]
+    floats = [
+        tensor
+        for tensor in tensors
+        if isinstance(tensor, gs.Variable) and tensor.dtype == np.float32 and len(tensor.shape or ()) > 1
+    ]
+    return list(dict.fromkeys(map(_activation if placement == "all-inputs" else _plain, floats)))
+
+
+def _plain(tensor: gs.Tensor) -> Activation:
+    return Activation(tensor.name, non_negative=_is_non_negative(tensor))
 
 
 def _activation(tensor: gs.Tensor) -> Activation:

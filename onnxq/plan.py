@@ -9,21 +9,31 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.activations import Seen, activation_grid, allocate_bits
+from onnxq.activations import (
+    Seen,
+    allocate_bits,
+    fixed_point_grid,
+    powers_grid,
+    symmetric_grid,
+    uniform_grid,
+)
 from onnxq.clipping.expected import expected_value
 from onnxq.dynamic import DynamicRange, dynamic_range
 from onnxq.errors import OnnxqError
+from onnxq.grids.codebook import CodebookGrid
+from onnxq.grids.fixed_point import FixedPointGrid
 from onnxq.grids.mid_tread import MidTreadGrid
 from onnxq.grids.uniform import UniformGrid
 from onnxq.mid_tread import code_weight_mid_tread, mid_tread_grid
 from onnxq.network import Activation, Layer
-from onnxq.recipe import Recipe
+from onnxq.recipe import POWERS, Recipe
 from onnxq.shift import expected_shift
 from onnxq.statistics import Statistics, TensorStatistics
 from onnxq.weights import CodedWeight, code_weight
 
 FloatArray = NDArray[np.float64]
-ActivationQuantizer = UniformGrid | MidTreadGrid | DynamicRange
+Grid = UniformGrid | MidTreadGrid | CodebookGrid | FixedPointGrid
+ActivationQuantizer = Grid | DynamicRange
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,13 @@ class Plan:
     bias_shifts: dict[str, FloatArray] = field(default_factory=dict)
 
 
-def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> Plan:
+def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe, others: Sequence[Activation] = ()) -> Plan:
     """Choose everything.
 
     A tensor that serves several layers is quantized once, at the widest bits that one of them asks for.
+
+    Args:
+        others: what ``recipe.placement`` quantizes beside the tensors of layers (``onnxq.network.other_activations``).
 
     Raises:
         OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern of ``recipe.skip``
@@ -61,6 +74,10 @@ def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe) -> P
         if (tensor := layer.tensor(recipe.placement)) is not None:
             users.setdefault(tensor, []).append(layer)
         weight_users.setdefault(layer.weight_name, []).append(layer)
+    of_layers = {tensor for layer in layers if (tensor := layer.tensor(recipe.placement)) is not None}
+    for tensor in others:
+        if recipe.placement == "all-inputs" or tensor not in of_layers:
+            users.setdefault(tensor, [])
     activations = {tensor.name: _activation(tensor, used_by, statistics, recipe) for tensor, used_by in users.items()}
     weights = {name: _weight(used_by, recipe) for name, used_by in weight_users.items()}
     plan = Plan(recipe, tuple(layer.name for layer in chosen), activations, weights)
@@ -86,8 +103,18 @@ def _weight(users: Sequence[Layer], recipe: Recipe) -> CodedWeight:
     weight = users[0].weight
     if recipe.scheme == "mid-tread":
         return code_weight_mid_tread(weight, recipe.weight_bits, recipe)
-    bits = recipe.edge_bits if edge else recipe.weight_bits
-    return code_weight(weight, bits, recipe, allocate=recipe.allocates_weights and not edge, edge=edge)
+    alpha = _threshold(users, "weight", recipe) if recipe.weights in POWERS else None
+    bits = recipe.bits_of_weight(edge)
+    return code_weight(weight, bits, recipe, allocate=recipe.allocates_weights and not edge, edge=edge, alpha=alpha)
+
+
+def _threshold(users: Sequence[Layer], kind: str, recipe: Recipe) -> float | None:
+    """What ``recipe.alpha`` says of the first of these layers that it names."""
+    for layer in users:
+        for pattern, entry in recipe.alpha.items():
+            if fnmatchcase(layer.name, pattern) and kind in entry:
+                return float(entry[kind])
+    return None
 
 
 def _activation(
@@ -97,15 +124,22 @@ def _activation(
     quantized as a whole, at the whole part of its bits.
     """
     edge = any(layer.edge for layer in users)
-    bits = recipe.edge_bits if edge else recipe.act_bits
+    bits = recipe.bits_of_activation(edge)
     own = _lookup(statistics, tensor.name)
     per_channel = recipe.act_granularity == "per-channel" and own.count > statistics.images
     before = _lookup(statistics, tensor.before) if tensor.before is not None else None
     if not per_channel:
         own, before = own.whole(), before and before.whole()
-    seen = Seen(own, before, tensor.non_negative)
+    moving = _moving(statistics, tensor.name, per_channel) if recipe.moving_average else None
+    seen = Seen(own, before, tensor.non_negative, moving)
     if recipe.scheme == "mid-tread":
         return mid_tread_grid(seen, recipe.act_bits, recipe)
+    if recipe.scheme == "fixed-point":
+        return fixed_point_grid(seen, int(bits), recipe)
+    if recipe.scheme in POWERS and not edge:
+        return powers_grid(seen, int(bits), recipe, _threshold(users, "activation", recipe))
+    if recipe.symmetric:
+        return symmetric_grid(seen, int(bits), recipe)
     if per_channel and recipe.allocates_activations and not edge:
         widths = allocate_bits(seen, bits, _importance(users, seen.channels, recipe), recipe)
     else:
@@ -113,7 +147,7 @@ def _activation(
     if recipe.ranges == "dynamic":
         return dynamic_range(tensor, widths, per_channel, recipe)
     spread = np.broadcast_to(widths, seen.channels)
-    grid = activation_grid(seen, spread, recipe)
+    grid = uniform_grid(seen, spread, recipe)
     return UniformGrid(grid.scale, grid.zero_point, grid.bits if len(widths) > 1 else widths)
 
 
@@ -123,7 +157,7 @@ def _importance(users: Sequence[Layer], channels: int, recipe: Recipe) -> FloatA
     Ones where quantizers sit at outputs: who reads the tensor is not known there.
     """
     total = np.zeros(channels)
-    if recipe.placement == "outputs":
+    if recipe.placement not in ("inputs", "all-inputs"):
         return total + 1
     for layer in users:
         rows, inputs = layer.weight.shape[:2]
@@ -135,9 +169,16 @@ def _importance(users: Sequence[Layer], channels: int, recipe: Recipe) -> FloatA
 def _bias_shift(layer: Layer, plan: Plan, statistics: Statistics) -> FloatArray:
     own = _lookup(statistics, layer.activation.name)
     grid = plan.activations[layer.activation.name]
-    assert isinstance(grid, UniformGrid)  # by the recipe's checks
+    assert not isinstance(grid, DynamicRange)  # by the recipe's checks
     quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
     return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), own.mean, quantized_mean)
+
+
+def _moving(statistics: Statistics, name: str, per_channel: bool) -> FloatArray:
+    if name not in statistics.moving:
+        raise OnnxqError("the statistics have no moving average; run `onnxq calibrate --moving-percentile 99.99`")
+    averages = statistics.moving[name]
+    return averages[:-1] if per_channel else averages[-1:]
 
 
 def _lookup(statistics: Statistics, name: str) -> TensorStatistics:

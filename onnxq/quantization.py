@@ -15,14 +15,14 @@ from onnxq.correction import measured_shift
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model, set_metadata
 from onnxq.graph import OPSET, to_graph, to_model
-from onnxq.network import layers_of
+from onnxq.network import layers_of, other_activations
 from onnxq.passes.correct_biases import correct_biases
 from onnxq.passes.normalize import normalize
-from onnxq.passes.pack_weights import pack_weights
-from onnxq.passes.quantize_activations import quantize_activations
-from onnxq.passes.quantize_linear import INT2_OPSET, quantize_linear
+from onnxq.passes.quantize_linear import INT2_OPSET
 from onnxq.plan import Plan, decide
 from onnxq.recipe import Recipe
+from onnxq.renormalization import measured_match, renormalized
+from onnxq.rewrite import carry_out
 from onnxq.statistics import Statistics
 
 
@@ -55,14 +55,14 @@ def quantize(
     Args:
         model: a model, or its path.
         statistics: of that model, or their path.
-        images: preprocessed batches, float32 [N, C, H, W], for ``bias_correction='images'``; ``provider`` and
-            ``progress`` as in ``onnxq.calibrate``.
+        images: preprocessed batches, float32 [N, C, H, W], for ``bias_correction='images'`` and ``renormalize``, which
+            keep them in memory; ``provider`` and ``progress`` as in ``onnxq.calibrate``.
 
     Raises:
         OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
     """
     if recipe.needs_images and images is None:
-        raise OnnxqError("bias correction from images needs images: give --data, or take --bias-correction statistics")
+        raise OnnxqError("--bias-correction images and --renormalize need images: give --data, or leave them out")
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     if seen.fingerprint != (actual := fingerprint(source)):
@@ -70,19 +70,21 @@ def quantize(
             f"these statistics belong to another model ({seen.fingerprint[:12]}, this one is {actual[:12]}); "
             "run `onnxq calibrate` on this model"
         )
-    needs_int2 = recipe.format == "qdq" and min(recipe.weight_bits, recipe.edge_bits) == 2
-    graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET)
+    needs_int2 = recipe.format == "qdq" and 2 in (recipe.bits_of_weight(True), recipe.bits_of_weight(False))
+    graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET, shapes=recipe.placement not in ("inputs", "outputs"))
     normalize(graph)
-    plan = decide(layers_of(graph), seen, recipe)
+    float_graph = graph.copy() if recipe.renormalize else None
+    plan = decide(layers_of(graph), seen, recipe, other_activations(graph, recipe.placement))
+    batches = list(images) if images is not None and recipe.needs_images else []
     shifts = plan.bias_shifts
-    if images is not None and recipe.needs_images:
-        shifts = measured_shift(graph, source, plan, images, provider=provider, progress=progress)
+    if recipe.bias_correction == "images":
+        shifts = measured_shift(graph, source, plan, batches, provider=provider, progress=progress)
     notes = correct_biases(graph, shifts)
-    if recipe.format == "qdq":
-        notes += quantize_linear(graph, plan)
-    else:
-        quantize_activations(graph, plan)
-        pack_weights(graph, plan)
+    if float_graph is not None:
+        match = measured_match(float_graph, graph, source, plan, batches, provider=provider, progress=progress)
+        plan = renormalized(plan, graph, match)
+        notes += correct_biases(graph, match.offsets, match.gains)
+    notes += carry_out(graph, plan)
     quantized = to_model(graph, source)
     set_metadata(
         quantized,
@@ -91,6 +93,7 @@ def quantize(
             "onnxq.recipe": recipe.to_json(),
             "onnxq.source": seen.fingerprint,
             "onnxq.calibration_images": str(seen.images),
+            **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if recipe.bit_true else {}),
         },
     )
     return Quantized(quantized, plan, source.ByteSize(), notes)

@@ -5,24 +5,42 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from onnxq.errors import OnnxqError
 
 Scheme = Literal[
-    "aciq", "aciq-laplace", "aciq-gauss", "minmax", "mse", "entropy", "percentile", "std", "mid-tread"
-]  # fmt: skip
+    "aciq",
+    "aciq-laplace",
+    "aciq-gauss",
+    "minmax",
+    "mse",
+    "entropy",
+    "percentile",
+    "histogram",
+    "std",
+    "mid-tread",
+    "apot",
+    "pot",
+    "fixed-point",
+]
 Granularity = Literal["per-channel", "per-tensor"]
 Format = Literal["onnxq", "qdq"]
 BitAllocation = Literal["none", "weights", "activations", "both"]
-WeightGrid = Literal["uniform", "kmeans"]
+WeightGrid = Literal["uniform", "kmeans", "apot", "pot", "fixed-point"]
 WeightCorrection = Literal["none", "mean", "mean-variance"]
 BiasCorrection = Literal["none", "statistics", "images"]
-Placement = Literal["inputs", "outputs"]
+Placement = Literal["inputs", "outputs", "all-inputs", "every-op"]
 Ranges = Literal["static", "dynamic"]
+Rounding = Literal["half_even", "half_up", "floor"]
+Overflow = Literal["saturate", "wrap"]
 
 DYNAMIC_SCHEMES = ("aciq-laplace", "aciq-gauss", "std", "minmax")
+POWERS = ("apot", "pot")
+EDGE_BITS = 8  # of the first and the last layer, unless asked otherwise
+SYMMETRIC_SCHEMES = ("minmax", "mse", "percentile", "histogram")
 
 
 def choices(literal: object) -> tuple[str, ...]:
@@ -45,6 +63,8 @@ CHOICES = {
     "bias_correction": BiasCorrection,
     "placement": Placement,
     "ranges": Ranges,
+    "rounding": Rounding,
+    "overflow": Overflow,
 }
 
 
@@ -53,26 +73,39 @@ class Recipe:
     """How to quantize.
 
     Attributes:
-        scheme: how activation ranges are chosen (``onnxq.activations``); ``mid-tread`` is a grid of its own, for
-            weights too.
-        act_bits, weight_bits: 2 to 8; fractions where bits are allocated, or with ``mid-tread`` (log2 of the bins).
+        scheme: how activation ranges are chosen (``onnxq.activations``). ``mid-tread``, ``apot``, ``pot`` and
+            ``fixed-point`` are grids of their own, for weights too.
+        act_bits, weight_bits: 2 to 8, in fixed point to 16; fractions where bits are allocated, or with ``mid-tread``
+            (log2 of the bins).
         act_granularity, weight_granularity: one grid a channel, or one a tensor.
         bit_alloc: which channels get bits of their own, ``act_bits`` and ``weight_bits`` being their mean. None stands
             for all that can: those with per-channel uniform grids, in onnxq's own format.
-        weights: their grid; ``kmeans`` is a codebook of 2^bits levels.
+        weights: their grid; ``kmeans`` is a codebook of 2^bits levels. None stands for that of the scheme.
         weight_correction: what is restored in each channel of quantized weights. None stands for ``mean``, and for
-            ``none`` in the format ``qdq``, whose integer zero points cannot hold it.
+            ``none`` where the grid cannot hold it (fixed point, and the format ``qdq``).
         bias_correction: what is added to the biases of layers: nothing, the expected error of their output that
             follows from the statistics of their input, or the error measured on calibration images. None stands for
-            ``statistics`` where these are of the inputs and the grid is uniform and static, for ``none`` elsewhere.
-        edge_bits: for weights and activations of the first and the last layer, 2 to 8.
+            ``statistics`` where these are of the inputs and their ranges static, for ``none`` elsewhere.
+        renormalize: match mean and variance of each Conv output channel to the float network's, measured on calibration
+            images (``onnxq.renormalization``).
+        edge_bits: for weights and activations of the first and the last layer, 2 to 8. None stands for 8, and in fixed
+            point for those of the other layers. With ``mid-tread`` there is no edge.
         skip: names or shell patterns of layers left in float.
-        placement: quantizers at the ``inputs`` of layers, or at their ``outputs`` as in the published ACIQ system.
+        placement: quantizers at the ``inputs`` of layers; at their ``outputs``, as in the published ACIQ system; at
+            ``all-inputs``, those of ReLU and pooling included; or behind ``every-op``, all arithmetic operators.
         ranges: ``static``, or ``dynamic``: those of the current batch.
         std_multiplier: k of the scheme ``std``, whose threshold is k standard deviations.
         percentile: share of values kept by the scheme ``percentile``.
+        moving_average: ``percentile`` takes the moving average over calibration batches.
+        symmetric: narrow symmetric ranges of uniform grids: codes -(2^(bits-1) - 1) .. 2^(bits-1) - 1. None stands for
+            what the scheme wants: true for ``histogram`` and with ``moving_average``.
+        alpha: thresholds of ``apot`` and ``pot``: layer name or pattern -> {"weight": in standard deviations,
+            "activation": in its units}. What it does not name is searched for.
+        overflow_rate: share of values that integer bits in fixed point need not hold.
+        rounding, overflow: of fixed-point activations.
+        bit_true: convolutions round every product and sum (``FixedPointConv``).
         format: ``onnxq`` operators with packed weights, or standard ``qdq``.
-        published: compute what the published ACIQ code does where ours is better (``onnxq.published``).
+        published: compute what the published systems do where ours is better.
 
     Raises:
         OnnxqError: a value is out of its range, or two do not go together.
@@ -84,58 +117,84 @@ class Recipe:
     act_granularity: Granularity = "per-channel"
     weight_granularity: Granularity = "per-channel"
     bit_alloc: BitAllocation | None = None
-    weights: WeightGrid = "uniform"
+    weights: WeightGrid | None = None
     weight_correction: WeightCorrection | None = None
     bias_correction: BiasCorrection | None = None
-    edge_bits: int = 8
+    renormalize: bool = False
+    edge_bits: int | None = None
     skip: tuple[str, ...] = ()
     placement: Placement = "inputs"
     ranges: Ranges = "static"
     std_multiplier: float = 2.0
     percentile: float = 99.99
+    moving_average: bool = False
+    symmetric: bool | None = None
+    alpha: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    overflow_rate: float = 0.0
+    rounding: Rounding = "half_even"
+    overflow: Overflow = "saturate"
+    bit_true: bool = False
     format: Format = "onnxq"
     published: bool = False
 
     def __post_init__(self) -> None:
         self._check_types()
         object.__setattr__(self, "skip", (self.skip,) if isinstance(self.skip, str) else tuple(self.skip))
-        if self.bit_alloc is None:
-            object.__setattr__(self, "bit_alloc", self._possible_allocation)
-        if self.weight_correction is None:
-            object.__setattr__(self, "weight_correction", "none" if self.format == "qdq" else "mean")
-        if self.bias_correction is None:
-            object.__setattr__(self, "bias_correction", "statistics" if self._knows_its_inputs else "none")
-        for field, literal in CHOICES.items():
-            if (value := getattr(self, field)) not in choices(literal):
-                raise OnnxqError(
-                    f"{field.replace('_', ' ')}: no {value!r}; use one of {', '.join(choices(literal))}"
-                )  # fmt: skip
-        for field in ("act_bits", "weight_bits", "edge_bits"):
-            if not 2 <= getattr(self, field) <= 8:
-                raise OnnxqError(f"{field.replace('_', ' ')} must lie between 2 and 8, not {getattr(self, field)}")
-        if self.edge_bits != int(self.edge_bits):
+        self._default("weights", self.scheme if self.scheme in (*POWERS, "fixed-point") else "uniform")
+        self._default("symmetric", self.scheme == "histogram" or self.moving_average)
+        self._default("bit_alloc", self._possible_allocation)
+        holds_correction = self.format != "qdq" and self.weights != "fixed-point"
+        self._default("weight_correction", "mean" if holds_correction else "none")
+        self._default("bias_correction", "statistics" if self._knows_its_inputs else "none")
+        for name, literal in CHOICES.items():
+            if (value := getattr(self, name)) not in choices(literal):
+                raise OnnxqError(f"{name.replace('_', ' ')}: no {value!r}; use one of {', '.join(choices(literal))}")
+        self._check_numbers()
+        self._check_combinations()
+
+    def _default(self, name: str, value: object) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
+
+    def _check_types(self) -> None:
+        for name in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile", "overflow_rate"):
+            value = getattr(self, name)
+            if name == "edge_bits" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise OnnxqError(f"{name.replace('_', ' ')} must be a number, not {value!r}")
+        for name in ("published", "renormalize", "bit_true", "moving_average", "symmetric"):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (name == "symmetric" and value is None):
+                raise OnnxqError(f"{name.replace('_', ' ')} must be true or false, not {value!r}")
+        patterns = [self.skip] if isinstance(self.skip, str) else self.skip
+        if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise OnnxqError(f"skip must be a list of names or patterns, not {self.skip!r}")
+        if not isinstance(self.alpha, Mapping) or not all(map(_is_threshold, self.alpha.values())):
+            raise OnnxqError(
+                "alpha must map names of layers to positive thresholds, like "
+                '{"layer1.*": {"weight": 3.0, "activation": 6.0}}'
+            )
+
+    def _check_numbers(self) -> None:
+        for name, own in (("act_bits", self.scheme), ("weight_bits", self.weights), ("edge_bits", None)):
+            value = getattr(self, name)
+            most = 16 if "fixed-point" in (own or (self.scheme, self.weights)) else 8
+            if value is not None and not 2 <= value <= most:
+                raise OnnxqError(f"{name.replace('_', ' ')} must lie between 2 and {most}, not {value}")
+        if self.edge_bits is not None and self.edge_bits != int(self.edge_bits):
             raise OnnxqError("edge bits must be a whole number")
-        for field, allocated in (("act_bits", self.allocates_activations), ("weight_bits", self.allocates_weights)):
-            if getattr(self, field) % 1 and not allocated and self.scheme != "mid-tread":
+        for name, allocated in (("act_bits", self.allocates_activations), ("weight_bits", self.allocates_weights)):
+            if getattr(self, name) % 1 and not allocated and self.scheme != "mid-tread":
                 raise OnnxqError(
-                    f"{field.replace('_', ' ')} can be a fraction only where channels have bits of their own"
+                    f"{name.replace('_', ' ')} can be a fraction only where channels have bits of their own"
                 )
         if not self.std_multiplier > 0:
             raise OnnxqError("the multiplier of the standard deviation must be positive")
         if not 50 < self.percentile <= 100:
             raise OnnxqError("the percentile must be above 50 and at most 100")
-        self._check_combinations()
-
-    def _check_types(self) -> None:
-        for field in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise OnnxqError(f"{field.replace('_', ' ')} must be a number, not {value!r}")
-        if not isinstance(self.published, bool):
-            raise OnnxqError(f"published must be true or false, not {self.published!r}")
-        patterns = [self.skip] if isinstance(self.skip, str) else self.skip
-        if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
-            raise OnnxqError(f"skip must be a list of names or patterns, not {self.skip!r}")
+        if not 0 <= self.overflow_rate < 1:
+            raise OnnxqError("the overflow rate must be at least 0 and below 1")
 
     def _check_combinations(self) -> None:
         if self.bit_alloc not in ("none", self._possible_allocation) and self._possible_allocation != "both":
@@ -151,31 +210,51 @@ class Recipe:
                     "standard QuantizeLinear holds neither bits per channel nor corrected weights: "
                     "with --format qdq leave out --bit-alloc and --weight-correction"
                 )
-            if self.weights != "uniform" or self.scheme == "mid-tread" or self.ranges == "dynamic":
+            if self.weights != "uniform" or not self.has_uniform_activations or self.ranges == "dynamic":
                 raise OnnxqError("--format qdq takes uniform weights and static uniform ranges only")
         if self.weights == "kmeans" and self.weight_bits % 1:
             raise OnnxqError("k-means weights have 2^bits levels: weight bits must be a whole number")
-        if self.ranges == "dynamic" and self.scheme not in DYNAMIC_SCHEMES:
-            raise OnnxqError(f"dynamic ranges go with the schemes {', '.join(DYNAMIC_SCHEMES)}")
-        if self.bias_correction == "images" and self.placement == "outputs":
+        if self.weights == "fixed-point" and self.weight_correction != "none":
+            raise OnnxqError("fixed-point weights hold no correction: leave out --weight-correction")
+        if self.ranges == "dynamic" and (self.scheme not in DYNAMIC_SCHEMES or self.symmetric):
+            raise OnnxqError(f"dynamic ranges go with the schemes {', '.join(DYNAMIC_SCHEMES)}, asymmetric")
+        if self.symmetric and self.scheme not in SYMMETRIC_SCHEMES:
+            raise OnnxqError(f"symmetric ranges go with the schemes {', '.join(SYMMETRIC_SCHEMES)}")
+        if self.moving_average and (self.scheme != "percentile" or not self.symmetric):
+            raise OnnxqError("the moving average is one of symmetric ranges of --scheme percentile")
+        if self.bit_true and (self.scheme != "fixed-point" or self.placement != "every-op"):
+            raise OnnxqError("--bit-true needs --scheme fixed-point and --placement every-op")
+        if self.alpha and not {self.scheme, self.weights} & set(POWERS):
+            raise OnnxqError("thresholds from --alpha go with apot and pot")
+        if self.bias_correction == "images" and self.placement != "inputs":
             raise OnnxqError("--bias-correction images goes with quantizers at inputs")
         if self.bias_correction == "statistics" and not self._knows_its_inputs:
             raise OnnxqError(
-                "biases are corrected from the statistics of static uniform quantizers at inputs; otherwise take "
+                "biases are corrected from the statistics of static quantizers at inputs; otherwise take "
                 "--bias-correction images or none"
             )
 
     @property
+    def has_uniform_activations(self) -> bool:
+        """Whether activations have a ``UniformGrid``."""
+        return self.scheme not in ("mid-tread", *POWERS, "fixed-point") and not self.symmetric
+
+    @property
     def _knows_its_inputs(self) -> bool:
         """Whether statistics tell what the quantizer of a layer's input does to its mean."""
-        return self.placement == "inputs" and self.ranges == "static" and self.scheme != "mid-tread"
+        return (
+            self.placement == "inputs"
+            and self.ranges == "static"
+            and self.scheme != "mid-tread"
+            and (self.scheme != "fixed-point" or self.overflow == "saturate")
+        )
 
     @property
     def _possible_allocation(self) -> BitAllocation:
-        """What can have bits per channel (a mid-tread grid has bins)."""
-        if self.format == "qdq" or self.scheme == "mid-tread":
+        """What can have bits per channel: uniform grids that are not symmetric."""
+        if self.format == "qdq" or self.symmetric or self.scheme == "mid-tread":
             return "none"
-        activations = self.act_granularity == "per-channel"
+        activations = self.act_granularity == "per-channel" and self.has_uniform_activations
         weights = self.weight_granularity == "per-channel" and self.weights == "uniform"
         if activations and weights:
             return "both"
@@ -184,7 +263,7 @@ class Recipe:
     @property
     def needs_images(self) -> bool:
         """Whether something is measured on images while quantizing."""
-        return self.bias_correction == "images"
+        return self.bias_correction == "images" or self.renormalize
 
     @property
     def allocates_activations(self) -> bool:
@@ -196,6 +275,27 @@ class Recipe:
         """Whether each output channel of a weight has bits of its own."""
         return self.bit_alloc in ("weights", "both")
 
+    def bits_of_weight(self, edge: bool) -> float:
+        """The (mean) width of a weight."""
+        return self._bits(self.weight_bits, edge, self.weights == "fixed-point")
+
+    def bits_of_activation(self, edge: bool) -> float:
+        """The (mean) width of an activation."""
+        return self._bits(self.act_bits, edge, self.scheme == "fixed-point")
+
+    def _bits(self, own: float, edge: bool, fixed_point: bool) -> float:
+        if not edge or (self.edge_bits is None and fixed_point):
+            return own
+        return EDGE_BITS if self.edge_bits is None else self.edge_bits
+
     def to_json(self) -> str:
         """As one line of JSON, for a file's metadata."""
         return json.dumps(dataclasses.asdict(self))
+
+
+def _is_threshold(entry: object) -> bool:
+    return (
+        isinstance(entry, Mapping)
+        and set(entry) <= {"weight", "activation"}
+        and all(isinstance(value, (int, float)) and value > 0 for value in entry.values())
+    )

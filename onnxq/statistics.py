@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.clipping.percentile import magnitude_percentile
 from onnxq.errors import OnnxqError
 from onnxq.files import UNREADABLE, replacing
 from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_deviation, rescale
@@ -93,6 +94,19 @@ class TensorStatistics:
             histogram=rescale(self.histogram, self.anchor, anchor).sum(axis=0, keepdims=True),
         )
 
+    def magnitude(self, percentile: float) -> FloatArray:
+        """What ``percentile`` percent of the magnitudes do not exceed: of each channel and of all, float64 [C + 1]."""
+        both = [
+            magnitude_percentile(
+                tensor.histogram,
+                tensor.anchor.astype(np.float64),
+                np.maximum(np.abs(tensor.minimum), np.abs(tensor.maximum)).astype(np.float64),
+                percentile,
+            )
+            for tensor in (self, self.whole())
+        ]
+        return np.concatenate(both)
+
     def clamped(self, upper: float) -> TensorStatistics:
         """Statistics of clamp(x, 0, upper): behind a ReLU (upper = inf) or a Clip.
 
@@ -141,24 +155,34 @@ class Statistics:
         fingerprint: of the model that was observed (``onnxq.files.fingerprint``).
         images: how many were seen.
         tensors: by name.
+        moving: by name, the moving average over batches of a percentile of |x|, float64 [C + 1]: of each channel, and
+            of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
     """
 
     fingerprint: str
     images: int
     tensors: dict[str, TensorStatistics]
+    moving: dict[str, FloatArray] = field(default_factory=dict)
 
     def merge(self, other: Statistics) -> Statistics:
         """Statistics of two shards of the calibration images together.
 
         Histograms, counts and extremes are those of a single run; the sums differ from it by rounding (1e-9) only.
+        Moving averages are weighted by the number of images.
 
         Raises:
             OnnxqError: they belong to different models.
         """
-        if self.fingerprint != other.fingerprint or self.tensors.keys() != other.tensors.keys():
+        same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving.keys() == other.moving.keys()
+        if self.fingerprint != other.fingerprint or not same_tensors:
             raise OnnxqError("these statistics belong to different models and cannot be merged")
         merged = {name: tensor.merge(other.tensors[name]) for name, tensor in self.tensors.items()}
-        return Statistics(self.fingerprint, self.images + other.images, merged)
+        images = self.images + other.images
+        moving = {
+            name: (average * self.images + other.moving[name] * other.images) / images
+            for name, average in self.moving.items()
+        }
+        return Statistics(self.fingerprint, images, merged, moving)
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file: JSON in ``meta``, and every field of all tensors as one array along the channels.
@@ -177,8 +201,10 @@ class Statistics:
             ],
         }
         arrays: dict[str, Any] = {
-            field: np.concatenate([getattr(tensor, field) for tensor in tensors]) for field in ARRAYS
+            name: np.concatenate([getattr(tensor, name) for tensor in tensors]) for name in ARRAYS
         }
+        if self.moving:
+            arrays["moving"] = np.concatenate([self.moving[name] for name in self.tensors])
         arrays["meta"] = np.array(json.dumps(meta))
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -193,7 +219,8 @@ class Statistics:
         try:
             with np.load(path, allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
-                arrays = {field: file[field] for field in ARRAYS}
+                arrays = {name: file[name] for name in ARRAYS}
+                moving = file.get("moving")
         except FileNotFoundError as error:
             raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
         except (*UNREADABLE, AttributeError) as error:
@@ -202,12 +229,14 @@ class Statistics:
             ) from error
         if not isinstance(meta, dict) or meta.get("format") != FORMAT or arrays["histogram"].shape[1:] != (BINS,):
             raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
-        tensors = {}
+        tensors, averages = {}, {}
         start = 0
-        for entry in meta["tensors"]:
+        for position, entry in enumerate(meta["tensors"]):
             part = slice(start, start + entry["channels"])
             start = part.stop
             tensors[entry["name"]] = TensorStatistics(
-                count=entry["count"], **{field: array[part] for field, array in arrays.items()}
+                count=entry["count"], **{name: array[part] for name, array in arrays.items()}
             )
-        return Statistics(meta["fingerprint"], meta["images"], tensors)
+            if moving is not None:
+                averages[entry["name"]] = moving[part.start + position : part.stop + position + 1]
+        return Statistics(meta["fingerprint"], meta["images"], tensors, averages)

@@ -1,21 +1,26 @@
-"""Weights to codes: bits of each output channel, a grid over its full range, and a correction of what that changes."""
+"""Weights to codes: bits of each output channel, a grid over its range, and a correction of what that changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxq import published
 from onnxq.allocation import allocate_by_spread
-from onnxq.grids import codebook
+from onnxq.clipping.threshold import value_threshold
+from onnxq.grids import codebook, fixed_point
+from onnxq.grids.apot import levels_of
 from onnxq.grids.codebook import Codebook
+from onnxq.grids.fixed_point import FixedPointGrid
 from onnxq.grids.uniform import UniformGrid, dequantize, grid_from_range, quantize
-from onnxq.recipe import Recipe
+from onnxq.recipe import POWERS, Recipe
 
 FloatArray = NDArray[np.float64]
 
+MOST_PACKED = 8  # bits; wider codes are stored as they are
 SMALLEST_SPREAD = 1e-30  # of a channel whose standard deviation means anything in float32
 
 
@@ -24,13 +29,13 @@ class CodedWeight:
     """A weight as codes and what they stand for.
 
     Attributes:
-        codes: uint8, the shape of the weight, output channels first.
+        codes: uint8 (uint16 for more than 8 bits), the shape of the weight, output channels first.
         bits: int32 [C] or [1], the width of the codes of each channel.
         grid: what they stand for: (code - zero_point) * scale, or levels of a codebook. A corrected zero point is not
             integral.
     """
 
-    codes: NDArray[np.uint8]
+    codes: NDArray[Any]
     bits: NDArray[np.int32]
     grid: UniformGrid | Codebook
 
@@ -42,27 +47,36 @@ class CodedWeight:
 
 
 def code_weight(
-    weight: NDArray[np.float32], bits: float, recipe: Recipe, *, allocate: bool, edge: bool = False
+    weight: NDArray[np.float32],
+    bits: float,
+    recipe: Recipe,
+    *,
+    allocate: bool,
+    edge: bool = False,
+    alpha: float | None = None,
 ) -> CodedWeight:
     """Codes of a weight [C, ...].
 
-    A codebook pays where it serves many weights; those of the edges and of small channels (fewer weights than twice its
-    levels) have a uniform grid.
+    Weights of the edges have a uniform grid, but in fixed point. So do small channels with k-means (fewer weights than
+    twice its levels): a codebook of their own pays where it serves many weights.
 
     Args:
         bits: the width, or its mean where ``allocate`` gives each output channel its own.
         edge: the weight of the first or the last layer.
+        alpha: the threshold of (additive) powers of two, in standard deviations; searched for where None.
     """
     rows = weight.reshape(len(weight), -1)
     per_channel = recipe.weight_granularity == "per-channel"
     served = rows.shape[1] if per_channel else rows.size
+    if recipe.weights == "fixed-point":
+        return _fixed_point(weight, int(bits), per_channel, recipe)
+    if recipe.weights in POWERS and not edge:
+        codes, book = _powers(rows, int(bits), per_channel, recipe, alpha)
+        return _corrected_codebook(weight, codes, book, int(bits), recipe)
     if recipe.weights == "kmeans" and not edge and served >= 2 ** (int(bits) + 1):
         codes, levels = codebook.kmeans(rows, int(bits), per_channel)
         book = Codebook(levels, np.ones(1, np.float32), np.zeros(1, np.float32))
-        if recipe.weight_correction != "none":
-            gain, offset = _correction(rows, codebook.dequantize(codes, book), recipe)
-            book = Codebook(levels, gain.astype(np.float32), offset.astype(np.float32))
-        return CodedWeight(codes.reshape(weight.shape), np.array([int(bits)], np.int32), book)
+        return _corrected_codebook(weight, codes, book, int(bits), recipe)
 
     widths = _widths(rows, bits, recipe) if allocate else np.array([int(bits)], np.int32)
     grid = _full_range_grid(rows if per_channel else rows.reshape(1, -1), widths, recipe)
@@ -70,6 +84,65 @@ def code_weight(
     if recipe.weight_correction != "none":
         grid = corrected_grid(grid, rows, codes, recipe)
     return CodedWeight(codes.reshape(weight.shape), grid.bits, grid)
+
+
+def _corrected_codebook(
+    weight: NDArray[np.float32], codes: NDArray[np.uint8], book: Codebook, bits: int, recipe: Recipe
+) -> CodedWeight:
+    if recipe.weight_correction != "none":
+        rows = weight.reshape(len(weight), -1)
+        gain, offset = _correction(rows, codebook.dequantize(codes, book), recipe)
+        scale, shift = book.scale * gain, book.offset * gain + offset
+        book = Codebook(book.levels, scale.astype(np.float32), shift.astype(np.float32))
+    return CodedWeight(codes.reshape(weight.shape), np.array([bits], np.int32), book)
+
+
+def _powers(
+    rows: NDArray[np.float32], bits: int, per_channel: bool, recipe: Recipe, alpha: float | None
+) -> tuple[NDArray[np.uint8], Codebook]:
+    """Nearest (additive) powers of two of the weights brought to mean 0 and deviation 1 (Li et al. 2020, section 2.3).
+
+    The published system leaves it at that and lets batch norm undo it; here scale and offset do.
+    """
+    levels = levels_of("pot" if recipe.weights == "pot" else "apot", bits, signed=True)
+    groups = (rows if per_channel else rows.reshape(1, -1)).astype(np.float64)
+    mean, spread = groups.mean(axis=1), groups.std(axis=1, ddof=min(1, groups.shape[1] - 1))
+    spread = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+    normalized = (groups - mean[:, None]) / spread[:, None]
+    threshold = value_threshold(normalized, levels) if alpha is None else np.full(len(groups), alpha)
+    threshold = np.where(threshold > 0, threshold, 1.0)
+    codes = np.searchsorted(codebook.bounds_of(levels), normalized / threshold[:, None], side="left").astype(np.uint8)
+    scale, offset = (array.astype(np.float32) for array in (threshold * spread, mean))
+    return codes.reshape(rows.shape), Codebook(levels[None], scale, offset)
+
+
+def fixed_point_format(values: NDArray[np.float32], bits: int, per_channel: bool, recipe: Recipe) -> FixedPointGrid:
+    """The two's complement format of a parameter, for each index of its first axis or for the whole of it.
+
+    Parameters are rounded to nearest and saturate, whatever activations do.
+    """
+    magnitudes = np.abs(values.reshape(len(values), -1) if per_channel else values.reshape(1, -1))
+    index = int(recipe.overflow_rate * magnitudes.shape[1])
+    reach = -np.partition(-magnitudes, index, axis=1)[:, index]
+    return fixed_point.grid_from_reach(reach, bits, published=recipe.published)
+
+
+def _fixed_point(weight: NDArray[np.float32], bits: int, per_channel: bool, recipe: Recipe) -> CodedWeight:
+    """Codes with 2^(bits - 1) added, so that they are unsigned."""
+    grid = fixed_point_format(weight, bits, per_channel, recipe)
+    half = np.float32(2.0 ** (bits - 1))
+    codes = fixed_point.codes_of(weight, grid, axis=0) + half
+    step = np.ldexp(np.float32(1), -grid.fraction_bits).astype(np.float32)
+    uniform = UniformGrid(step, np.full_like(step, half), np.full(1, bits, np.int32))
+    return CodedWeight(codes.astype(np.uint8 if bits <= MOST_PACKED else np.uint16), uniform.bits, uniform)
+
+
+def scaled(coded: CodedWeight, gain: FloatArray) -> CodedWeight:
+    """The same codes for weights ``gain`` times as large, float64 [C]."""
+    scale = (coded.grid.scale * gain).astype(np.float32)
+    if isinstance(coded.grid, UniformGrid):
+        return replace(coded, grid=replace(coded.grid, scale=scale))
+    return replace(coded, grid=Codebook(coded.grid.levels, scale, (coded.grid.offset * gain).astype(np.float32)))
 
 
 def _widths(rows: NDArray[np.float32], bits: float, recipe: Recipe) -> NDArray[np.int32]:
@@ -85,6 +158,10 @@ def spread_of(rows: NDArray[np.float32]) -> FloatArray:
 
 
 def _full_range_grid(rows: NDArray[np.float32], bits: NDArray[np.int32], recipe: Recipe) -> UniformGrid:
+    if recipe.symmetric:
+        top = np.exp2(bits - 1.0) - 1
+        scale = np.maximum(np.abs(rows).max(axis=1) / top, np.finfo(np.float32).eps).astype(np.float32)
+        return UniformGrid(scale, np.broadcast_to((top + 1).astype(np.float32), scale.shape), bits)
     lower, upper = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
     if recipe.format == "qdq":  # an integer type's zero point must be one of its codes
         lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)

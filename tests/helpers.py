@@ -17,14 +17,17 @@ Feeds = dict[str, NDArray[np.generic]]
 
 
 def operator_model(
-    function: FunctionProto, inputs: dict[str, tuple[int, int]], outputs: dict[str, tuple[int, int]]
+    function: FunctionProto,
+    inputs: dict[str, tuple[int, int]],
+    outputs: dict[str, tuple[int, int]],
+    **attributes: int,
 ) -> onnx.ModelProto:
     """A model of one onnxq node; inputs and outputs are name -> (element type, rank)."""
 
     def values(items: dict[str, tuple[int, int]]) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(name, kind, [None] * rank) for name, (kind, rank) in items.items()]
 
-    node = helper.make_node(function.name, list(inputs), list(outputs), domain=DOMAIN)
+    node = helper.make_node(function.name, list(inputs), list(outputs), domain=DOMAIN, **attributes)
     graph = helper.make_graph([node], "one_node", values(inputs), values(outputs))
     model = helper.make_model(
         graph,

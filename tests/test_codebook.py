@@ -1,18 +1,16 @@
-"""k-means codebooks and the operator DequantizeCodebook; mid-tread grids and their operator."""
+"""k-means codebooks and the operator DequantizeCodebook."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import FLOAT, FLOAT16, INT32, INT64, UINT8, assert_same_bits, operator_model, run, run_reference
+from helpers import FLOAT, INT32, INT64, UINT8, assert_same_bits, operator_model, run, run_reference
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from onnxq.grids import mid_tread
 from onnxq.grids.codebook import Codebook, dequantize, kmeans
 from onnxq.grids.packing import pack
-from onnxq.operators import dequantize_codebook, fake_quantize_mid_tread
+from onnxq.operators import dequantize_codebook
 
 CODEBOOK_INPUTS = {
     "codes": (UINT8, 1),
@@ -22,7 +20,6 @@ CODEBOOK_INPUTS = {
     "offset": (FLOAT, 1),
     "shape": (INT64, 1),
 }
-MID_TREAD_INPUTS = {"scale": (FLOAT, 0), "first": (FLOAT, 0), "last": (FLOAT, 0)}
 
 
 def plain(codes, levels):
@@ -67,30 +64,3 @@ def test_kmeans_of_few_values_is_exact():
     codes, levels = kmeans(rows, 2, True)
     assert levels.shape == (2, 4)
     np.testing.assert_array_equal(plain(codes, levels), rows)
-
-
-@given(
-    hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32, allow_nan=True, allow_infinity=True)),
-    st.floats(0, 10, width=32),
-    st.integers(-20, 0),
-    st.integers(0, 300),
-    st.sampled_from([np.float32, np.float16]),
-)
-def test_mid_tread_body_reference_and_numpy_agree(x, scale, first, last, dtype):
-    with np.errstate(over="ignore"):
-        x = x.astype(dtype)
-    grid = mid_tread.MidTreadGrid(*(np.float32([value]) for value in (scale, first, last)))
-    kind = FLOAT if dtype == np.float32 else FLOAT16
-    model = operator_model(fake_quantize_mid_tread.function(21), {"x": (kind, 1), **MID_TREAD_INPUTS}, {"y": (kind, 1)})
-    feeds = {
-        "x": x,
-        **{
-            name: np.array(value, np.float32)
-            for name, value in zip(MID_TREAD_INPUTS, (scale, first, last), strict=True)
-        },
-    }
-    with np.errstate(over="ignore"):
-        want = mid_tread.fake_quantize(x.astype(np.float32), grid, axis=0).astype(dtype)
-    assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
-    if scale > 0:  # ONNX's own evaluator warns about nothing and agrees
-        assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")

@@ -153,7 +153,7 @@ def test_biases_measured_on_images_restore_the_mean(network, statistics):
     corrected = onnxq.quantize(network, statistics, recipe, images=[x[:40], x[40:]]).model
     want = intermediate(network, "a", x).mean(axis=(0, 2, 3))
     np.testing.assert_allclose(intermediate(corrected, "a", x).mean(axis=(0, 2, 3)), want, atol=1e-5)
-    with pytest.raises(OnnxqError, match="needs images"):
+    with pytest.raises(OnnxqError, match="need images"):
         onnxq.quantize(network, statistics, recipe)
 
 

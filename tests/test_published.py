@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnxq import published
-from onnxq.activations import Seen, activation_grid
+from onnxq.activations import Seen, uniform_grid
 from onnxq.clipping.aciq import gauss_multiplier, laplace_multiplier
 from onnxq.clipping.entropy import best_threshold
 from onnxq.entropy import shannon_entropy
@@ -128,7 +128,7 @@ def test_mid_tread_weights():
 def test_activations(scheme, half, whole, expected):
     seen = seen_of(half, whole)
     bits = np.full(seen.channels, 4, np.int32)
-    grid = activation_grid(seen, bits, published_recipe(scheme, bit_alloc="none"))
+    grid = uniform_grid(seen, bits, published_recipe(scheme, bit_alloc="none"))
     x = X.reshape(1, -1) if whole else X
     got = fake_quantize(x, grid, axis=0).reshape(2, 8)
     if scheme == "minmax" and whole:  # one of the published paths rounds ties away from zero, ours to even

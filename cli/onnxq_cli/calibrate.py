@@ -24,6 +24,11 @@ from onnxq_cli.common import data_options, describe_data, make_loader, progress,
     show_default=True,
     help="Where quantizers will be; give `onnxq quantize` the same.",
 )
+@click.option(
+    "--moving-percentile",
+    type=click.FloatRange(50, 100),
+    help="Also keep the moving average over batches of this percentile of |x| (for quantize --moving-average).",
+)
 @provider_option
 def command(
     model: str,
@@ -35,6 +40,7 @@ def command(
     images: int,
     output: str,
     placement: Placement,
+    moving_percentile: float | None,
     provider: str,
 ) -> None:
     """Observe the activations of MODEL on calibration images.
@@ -46,7 +52,14 @@ def command(
     loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
     with progress("calibrating", len(loader)) as update:
         batches = (batch.images for batch in loader)
-        statistics = onnxq.calibrate(model, batches, provider=provider, placement=placement, progress=update)
+        statistics = onnxq.calibrate(
+            model,
+            batches,
+            provider=provider,
+            placement=placement,
+            moving_percentile=moving_percentile,
+            progress=update,
+        )
     statistics.save(output)
     report_skipped(loader)
     click.echo(f"{output}: {len(statistics.tensors)} tensors, {describe_data(loader.dataset, statistics.images)}")

@@ -14,7 +14,7 @@ from onnxq.errors import OnnxqError
 from onnxq.files import check_writable, save_model
 from onnxq.loader import Loader
 from onnxq.recipe import CHOICES, choices
-from onnxq.recipes import load_recipe
+from onnxq.recipes import load_recipe, load_yaml
 from onnxq_cli.common import (
     image_options,
     make_loader,
@@ -25,7 +25,7 @@ from onnxq_cli.common import (
     size_text,
 )
 
-BITS = click.FloatRange(2, 8)
+BITS = click.FloatRange(2, 16)
 
 
 def choice(field: str) -> click.Choice[str]:
@@ -39,13 +39,13 @@ recipe_options = options(
     click.option("--bits", type=BITS, help="Of weights and activations, the mean over channels.  [default: 4]"),
     click.option("--act-bits", type=BITS, help="Of activations, where it differs."),
     click.option("--weight-bits", type=BITS, help="Of weights, where it differs."),
-    click.option("--edge-bits", type=click.IntRange(2, 8), help="Of the first and the last layer.  [default: 8]"),
+    click.option("--edge-bits", type=click.IntRange(2, 16), help="Of the first and the last layer.  [default: 8]"),
     click.option("--act-granularity", type=choice("act_granularity"), help="[default: per-channel]"),
     click.option("--weight-granularity", type=choice("weight_granularity"), help="[default: per-channel]"),
     click.option(
         "--bit-alloc", type=choice("bit_alloc"), help="What gets bits per channel.  [default: both; none with qdq]"
     ),
-    click.option("--weights", type=choice("weights"), help="The grid of weights.  [default: uniform]"),
+    click.option("--weights", type=choice("weights"), help="The grid of weights.  [default: that of the scheme]"),
     click.option(
         "--weight-correction",
         type=choice("weight_correction"),
@@ -60,12 +60,34 @@ recipe_options = options(
     click.option(
         "--placement",
         type=choice("placement"),
-        help="Quantizers at the inputs of layers or at their outputs; calibrate with the same.  [default: inputs]",
+        help="Quantizers at the inputs of layers, at their outputs, at the inputs of ReLU and pooling too, or behind "
+        "every arithmetic operator; calibrate with the same.  [default: inputs]",
     ),
     click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
     click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
     click.option("--std-multiplier", type=float, help="k of --scheme std.  [default: 2]"),
     click.option("--percentile", type=float, help="Share kept by --scheme percentile.  [default: 99.99]"),
+    click.option(
+        "--moving-average", is_flag=True, default=None, help="Percentiles averaged over batches (see calibrate)."
+    ),
+    click.option(
+        "--symmetric/--asymmetric", default=None, help="Narrow symmetric ranges.  [default: only --scheme histogram]"
+    ),
+    click.option(
+        "--alpha", "alpha_file", metavar="FILE", help="Thresholds of apot and pot by layer (YAML; docs/methods.md)."
+    ),
+    click.option("--overflow-rate", type=float, help="Share of values that fixed point may cut off.  [default: 0]"),
+    click.option("--rounding", type=choice("rounding"), help="Of fixed-point activations.  [default: half_even]"),
+    click.option("--overflow", type=choice("overflow"), help="Of fixed-point activations.  [default: saturate]"),
+    click.option(
+        "--bit-true", is_flag=True, default=None, help="Fixed-point convolutions round every product and sum."
+    ),
+    click.option(
+        "--renormalize",
+        is_flag=True,
+        default=None,
+        help="Match the mean and variance of convolution outputs to the float network's, on images (--data).",
+    ),
     click.option("--published", is_flag=True, default=None, help="The published ACIQ arithmetic, for comparison."),
     click.option(
         "--format",
@@ -80,7 +102,7 @@ recipe_options = options(
 @click.option("--stats", required=True, metavar="FILE", help="Statistics of this model, from `onnxq calibrate`.")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
 @recipe_options
-@click.option("--data", metavar="SOURCE", help="Images for --bias-correction images, as in `onnxq calibrate`.")
+@click.option("--data", metavar="SOURCE", help="Images for what is measured on images, as in `onnxq calibrate`.")
 @click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
 @image_options
 @provider_option
@@ -90,6 +112,7 @@ def command(
     output: str,
     recipe: str | None,
     bits: float | None,
+    alpha_file: str | None,
     data: str | None,
     images: int,
     classes: str | None,
@@ -105,12 +128,15 @@ def command(
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 4 -o resnet50.w4a4.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --act-bits 8 --skip '*fc*' -o resnet50.w4a8.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 5.3 -o resnet50.w5a5.onnx
+    onnxq quantize resnet50.onnx --stats resnet50.stats.npz --weights apot -o resnet50.apot.onnx
     """
     if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
         raise OnnxqError(f"{output} is the float model itself; give another name with -o")
     check_writable(output)
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
+    if alpha_file is not None:
+        fields["alpha"] = load_yaml(alpha_file)
     given = {name: value for name, value in fields.items() if value is not None and value != ()}
     asked = load_recipe(recipe or "default", **given)
     loader = None

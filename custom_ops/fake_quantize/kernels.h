@@ -1,7 +1,7 @@
-// Kernels of FakeQuantize. Parameters are plain pointers: no ONNX Runtime types here.
 #pragma once
 
-#include <stdint.h>
+#include "arithmetic.h"
+#include "elementwise_kernels.h"
 
 namespace onnxq {
 
@@ -15,19 +15,16 @@ struct FakeQuantizeParameters {
   bool bits_per_channel;
 };
 
-// CPU: `count` consecutive values of one channel.
-#define ONNXQ_DECLARE(isa)                                                                                     \
-  void fake_quantize_f32_##isa(const float* x, float* y, int64_t count, float scale, float zero_point, int32_t bits); \
-  void fake_quantize_f16_##isa(const uint16_t* x, uint16_t* y, int64_t count, float scale, float zero_point, int32_t bits);
-ONNXQ_DECLARE(baseline)
-ONNXQ_DECLARE(avx2)
-ONNXQ_DECLARE(avx512)
-#undef ONNXQ_DECLARE
+struct FakeQuantizeFunction {
+  UniformGrid grid;
+  ONNXQ_HD_MEMBER float operator()(float x) const { return fake_quantize(x, grid); }
+};
 
-// CUDA: x is [outer, channels, inner]; launches on `stream`; returns a cudaError_t.
-int fake_quantize_cuda_f32(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner,
-                           FakeQuantizeParameters parameters, void* stream);
-int fake_quantize_cuda_f16(const void* x, void* y, int64_t outer, int64_t channels, int64_t inner,
-                           FakeQuantizeParameters parameters, void* stream);
+ONNXQ_HD FakeQuantizeFunction function_of(const FakeQuantizeParameters& p, int64_t channel) {
+  return {UniformGrid{p.scale[p.scale_per_channel ? channel : 0], p.zero_point[p.zero_point_per_channel ? channel : 0],
+                      top_code(p.bits[p.bits_per_channel ? channel : 0])}};
+}
+
+ONNXQ_DECLARE_ELEMENTWISE(fake_quantize, FakeQuantizeParameters)
 
 }  // namespace onnxq

@@ -1,3 +1,4 @@
+// The ONNX Runtime operator FakeQuantizeCodebook: checks its inputs, then calls the kernel of its provider.
 #pragma once
 
 #include "onnxruntime_cxx_api.h"

@@ -1,11 +1,11 @@
-"""The interval that leaves a given share of the values outside."""
+"""Ranges that leave a given share of the values outside."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.histogram import bin_edges
+from onnxq.histogram import HALF, bin_edges
 
 FloatArray = NDArray[np.float64]
 
@@ -38,3 +38,25 @@ def percentile_interval(
             inside = (rank - below[index]) / max(counts[index], 1)
             bounds[row, channel] = (edges[index] + inside * (edges[index + 1] - edges[index])) * anchor[channel]
     return np.clip(bounds[0], minimum, maximum), np.clip(bounds[1], minimum, maximum)
+
+
+def magnitude_percentile(
+    histogram: NDArray[np.int64], anchor: FloatArray, reach: FloatArray, percentile: float
+) -> FloatArray:
+    """The magnitude that ``percentile`` percent of the values do not exceed.
+
+    Args:
+        histogram: int64 [C, BINS] counts; anchor, reach: float64 [C], reach the largest magnitude seen.
+        percentile: at most 100.
+
+    Returns:
+        float64 [C], at most ``reach``.
+    """
+    edges = bin_edges()[HALF:]
+    counts = histogram[:, HALF:] + histogram[:, HALF - 1 :: -1]
+    through = np.cumsum(counts, axis=1)
+    rank = percentile / 100 * through[:, -1]
+    index = np.minimum((through < rank[:, None]).sum(axis=1), HALF - 1)
+    rows = np.arange(len(counts))
+    inside = (rank - (through - counts)[rows, index]) / np.maximum(counts[rows, index], 1)
+    return np.minimum((edges[index] + inside * (edges[index + 1] - edges[index])) * anchor, reach)

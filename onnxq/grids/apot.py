@@ -51,6 +51,7 @@ def levels_of(kind: str, bits: int, signed: bool) -> NDArray[np.float32]:
     """Ascending levels within [-1, 1] (signed) or [0, 1].
 
     A sign costs a bit: the magnitudes of b signed bits are those of b - 1, 2^b - 1 levels in all; two bits are ternary.
+    Powers below 2^-126 (of 8-bit unsigned ``pot``) are zero.
 
     Args:
         kind: 'apot' or 'pot'. bits: 2 to 8.
@@ -62,7 +63,6 @@ def levels_of(kind: str, bits: int, signed: bool) -> NDArray[np.float32]:
     array([-1.  , -0.5 , -0.25,  0.  ,  0.25,  0.5 ,  1.  ], dtype=float32)
     """
     build = additive_levels if kind == "apot" else power_levels
-    if not signed:
-        return build(bits).astype(np.float32)
-    magnitudes = build(bits - 1) if bits > 2 else np.array([0.0, 1.0])
-    return np.concatenate([-magnitudes[:0:-1], magnitudes]).astype(np.float32)
+    magnitudes = np.array([0.0, 1.0]) if signed and bits == 2 else build(bits - signed)
+    usable: NDArray[np.float32] = np.where(magnitudes < np.finfo(np.float32).tiny, 0, magnitudes).astype(np.float32)
+    return np.concatenate([-usable[:0:-1], usable]) if signed else usable

@@ -24,9 +24,10 @@ def parse_function(body: str, opset: int) -> FunctionProto:
 
 
 def functions_of(graph: gs.Graph) -> list[FunctionProto]:
-    """The functions of the onnxq operators in a graph."""
+    """The functions of the onnxq operators in a graph; one operator, ``FixedPointConv``, has none."""
     used = sorted({node.op for node in graph.nodes if node.domain == DOMAIN})
-    return [import_module(f"onnxq.operators.{_snake(name)}").function(graph.opset) for name in used]
+    operators = [import_module(f"onnxq.operators.{_snake(name)}") for name in used]
+    return [operator.function(graph.opset) for operator in operators if hasattr(operator, "function")]
 
 
 def _snake(name: str) -> str:

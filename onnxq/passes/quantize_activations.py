@@ -1,6 +1,7 @@
 """Put a quantizer on every planned activation.
 
-Placement ``inputs``: the quantized layers read what it makes, other consumers do not. ``outputs``: all consumers do.
+Placement ``inputs``: the quantized layers read what it makes, other consumers do not. ``all-inputs``: ReLU and pooling
+read it too. ``outputs`` and ``every-op``: all consumers do, and so does the network's output, whose name it takes.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.dynamic import DynamicRange
+from onnxq.grids.codebook import CodebookGrid
+from onnxq.grids.fixed_point import FixedPointGrid
 from onnxq.grids.mid_tread import MidTreadGrid
 from onnxq.grids.uniform import broadcastable
-from onnxq.operators import DOMAIN, dynamic_range, fake_quantize, fake_quantize_mid_tread
+from onnxq.network import READERS
+from onnxq.operators import (
+    DOMAIN,
+    dynamic_range,
+    fake_quantize,
+    fake_quantize_codebook,
+    fake_quantize_fixed_point,
+    fake_quantize_mid_tread,
+)
 from onnxq.passes.names import Names
 from onnxq.plan import ActivationQuantizer, Plan
 
@@ -53,9 +64,13 @@ def sites(graph: gs.Graph, plan: Plan) -> Iterator[Site]:
         tensor = tensors[name]
         readers = list(dict.fromkeys(map(id, tensor.outputs)))
         consumers = [next(node for node in tensor.outputs if id(node) == reader) for reader in readers]
-        if plan.recipe.placement == "inputs":
-            consumers = [node for node in consumers if node.name in layers and node.inputs[0] is tensor]
-        yield Site(tensor, ranks[name], consumers, quantizer)
+        if plan.recipe.placement in ("inputs", "all-inputs"):
+            others = READERS if plan.recipe.placement == "all-inputs" else ()
+            consumers = [
+                node for node in consumers if node.inputs[0] is tensor and (node.name in layers or node.op in others)
+            ]
+        rank = ranks[name] if name in ranks else len(tensor.shape)
+        yield Site(tensor, rank, consumers, quantizer)
 
 
 def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
@@ -63,7 +78,11 @@ def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
     names = Names(graph)
     tensors = graph.tensors()
     for site in list(sites(graph, plan)):
-        site.redirect(_insert(graph, names, tensors, site))
+        quantized = _insert(graph, names, tensors, site)
+        site.redirect(quantized)
+        if any(site.tensor is output for output in graph.outputs):
+            graph.outputs = [quantized if output is site.tensor else output for output in graph.outputs]
+            quantized.name, site.tensor.name = site.tensor.name, names.fresh(f"{site.tensor.name}/exact")
     return bool(plan.activations)
 
 
@@ -73,13 +92,23 @@ def _insert(graph: gs.Graph, names: Names, tensors: dict[str, gs.Tensor], site: 
     def constant(field: str, values: NDArray[np.generic]) -> gs.Constant:
         return gs.Constant(names.fresh(f"{name}/{field}"), broadcastable(values, site.rank, CHANNEL_AXIS))
 
-    def node(operator: str, inputs: list[gs.Tensor], outputs: list[gs.Tensor]) -> None:
-        graph.nodes.append(gs.Node(operator, names.fresh(f"{name}/{operator}"), {}, inputs, outputs, domain=DOMAIN))
+    def node(operator: str, inputs: list[gs.Tensor], outputs: list[gs.Tensor], **attributes: int) -> None:
+        node_name = names.fresh(f"{name}/{operator}")
+        graph.nodes.append(gs.Node(operator, node_name, attributes, inputs, outputs, domain=DOMAIN))
 
     quantized = gs.Variable(names.fresh(f"{name}/quantized"), site.tensor.dtype, site.tensor.shape)
     if isinstance(quantizer, MidTreadGrid):
         parameters = [constant(field, getattr(quantizer, field)) for field in ("scale", "first", "last")]
         node(fake_quantize_mid_tread.NAME, [site.tensor, *parameters], [quantized])
+        return quantized
+    if isinstance(quantizer, CodebookGrid):
+        levels = gs.Constant(names.fresh(f"{name}/levels"), quantizer.levels)
+        node(fake_quantize_codebook.NAME, [site.tensor, constant("scale", quantizer.scale), levels], [quantized])
+        return quantized
+    if isinstance(quantizer, FixedPointGrid):
+        inputs = [site.tensor, constant("fraction_bits", quantizer.fraction_bits)]
+        attributes = fake_quantize_fixed_point.attributes_of(quantizer)
+        node(fake_quantize_fixed_point.NAME, inputs, [quantized], **attributes)
         return quantized
     bits = constant("bits", quantizer.bits)
     if isinstance(quantizer, DynamicRange):

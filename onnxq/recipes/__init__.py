@@ -39,15 +39,31 @@ def recipe_fields(name: str) -> dict[str, Any]:
     Raises:
         OnnxqError: there is no such recipe, it is not YAML, or it has a field that ``Recipe`` does not.
     """
-    try:
-        fields = yaml.safe_load(recipe_text(name))
-    except yaml.YAMLError as error:
-        raise OnnxqError(f"recipe {name} is not YAML: {str(error).splitlines()[0]}") from error
+    fields = _parse(recipe_text(name), f"recipe {name}")
     known = {field.name for field in dataclasses.fields(Recipe)}
     if not isinstance(fields, dict) or (unknown := set(fields) - known):
         wrong = ", ".join(sorted(map(str, unknown))) if isinstance(fields, dict) else "not a list of fields"
         raise OnnxqError(f"recipe {name}: {wrong}; the fields are {', '.join(sorted(known))}")
     return fields
+
+
+def load_yaml(path: str) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        OnnxqError: it cannot be read, or is not YAML.
+    """
+    try:
+        return _parse(Path(path).read_text(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OnnxqError(f"{path}: cannot be read ({error})") from error
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OnnxqError(f"{what} is not YAML: {str(error).splitlines()[0]}") from error
 
 
 def load_recipe(name: str, **overrides: Any) -> Recipe:

@@ -1,0 +1,10 @@
+// Compiled once for each instruction set.
+#include "fake_quantize_fixed_point/kernels.h"
+
+#include "cpu_isa.h"
+
+namespace onnxq {
+
+ONNXQ_DEFINE_CPU(fixed_point, FixedPointParameters, function_of)
+
+}  // namespace onnxq

@@ -1,0 +1,10 @@
+// The ONNX Runtime operator FakeQuantizeMidTread: checks its inputs, then calls the kernel of its provider.
+#pragma once
+
+#include "onnxruntime_cxx_api.h"
+
+namespace onnxq {
+
+void add_fake_quantize_mid_tread(Ort::CustomOpDomain& domain);
+
+}  // namespace onnxq

@@ -1,0 +1,97 @@
+#include "fixed_point_conv/op.h"
+
+#include <vector>
+
+#include "cpu_isa.h"
+#include "fixed_point_conv/kernels.h"
+#include "fixed_point_format.h"
+#include "op_base.h"
+
+namespace onnxq {
+namespace {
+
+constexpr const char* kName = "FixedPointConv";
+using Values = std::vector<int64_t>;
+
+struct Kernel {
+  Provider provider;
+  FixedPointFormat format;
+  Values strides, pads, dilations;
+  int64_t group;
+
+  Kernel(Provider where, const OrtKernelInfo* raw) : provider(where), format(read_format(raw, kName)) {
+    const Ort::ConstKernelInfo info(raw);
+    strides = info.GetAttributes<int64_t>("strides");
+    pads = info.GetAttributes<int64_t>("pads");
+    dilations = info.GetAttributes<int64_t>("dilations");
+    group = info.GetAttribute<int64_t>("group");
+    if (strides.size() != 2 || pads.size() != 4 || dilations.size() != 2 || group < 1)
+      fail(kName, "strides and dilations must have 2 values, pads 4, and group must be positive");
+  }
+
+  FixedPointConvShape shape_of(const Values& x, const Values& w) const {
+    if (x.size() != 4 || w.size() != 4 || x[1] != w[1] * group || w[0] % group)
+      fail(kName, "x must be [N, C, H, W] and the weight [M, C / group, kh, kw]");
+    const auto output = [&](int64_t size, int64_t padding, int64_t kernel, size_t d) {
+      const int64_t room = size + padding - (dilations[d] * (kernel - 1) + 1);
+      return room < 0 ? 0 : room / strides[d] + 1;
+    };
+    return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], w[3], output(x[2], pads[0] + pads[2], w[2], 0),
+            output(x[3], pads[1] + pads[3], w[3], 1), strides[0], strides[1], pads[0], pads[1], dilations[0],
+            dilations[1], group};
+  }
+
+  void Compute(OrtKernelContext* raw) {
+    Ort::KernelContext context(raw);
+    const auto dimensions = [&](size_t i) { return context.GetInput(i).GetTensorTypeAndShapeInfo().GetShape(); };
+    const auto count = [&](size_t i) { return context.GetInput(i).GetTensorTypeAndShapeInfo().GetElementCount(); };
+    const FixedPointConvShape shape = shape_of(dimensions(0), dimensions(1));
+    const size_t outputs = static_cast<size_t>(shape.outputs);
+    if (count(2) != outputs || (count(3) != 1 && count(3) != outputs))
+      fail(kName, "bias must have a value for each output channel, and fraction_bits too, or one for all");
+    const Values out{shape.batch, shape.outputs, shape.out_h, shape.out_w};
+    const FixedPointConvCall call{shape, format, context.GetInput(0).GetTensorData<float>(),
+                                  context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
+                                  context.GetInput(3).GetTensorData<int32_t>(), count(3) != 1,
+                                  context.GetOutput(0, out).GetTensorMutableData<float>()};
+    if (provider == Provider::cpu) {
+      const auto kernel = ONNXQ_DISPATCH(fixed_point_conv);
+      parallel_for(context, shape.batch * shape.outputs, 1, [&](int64_t begin, int64_t end) {
+        std::vector<double> sums(static_cast<size_t>(shape.out_w));
+        for (int64_t plane = begin; plane < end; ++plane)
+          kernel(call, plane / shape.outputs, plane % shape.outputs, sums.data());
+      });
+      return;
+    }
+#ifdef ONNXQ_WITH_CUDA
+    if (const int error = fixed_point_conv_cuda(call, context.GetGPUComputeStream()))
+      fail(kName, "CUDA error " + std::to_string(error));
+#endif
+  }
+};
+
+template <Provider kProvider>
+struct FixedPointConv : Ort::CustomOpBase<FixedPointConv<kProvider>, Kernel> {
+  void* CreateKernel(const OrtApi&, const OrtKernelInfo* info) const { return new Kernel(kProvider, info); }
+  const char* GetName() const { return kName; }
+  const char* GetExecutionProviderType() const { return provider_name<kProvider>(); }
+  size_t GetInputTypeCount() const { return 4; }
+  ONNXTensorElementDataType GetInputType(size_t input) const {
+    return input == 3 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  }
+  size_t GetOutputTypeCount() const { return 1; }
+  ONNXTensorElementDataType GetOutputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
+};
+
+}  // namespace
+
+void add_fixed_point_conv(Ort::CustomOpDomain& domain) {
+  static const FixedPointConv<Provider::cpu> cpu;
+  domain.Add(&cpu);
+#ifdef ONNXQ_WITH_CUDA
+  static const FixedPointConv<Provider::cuda> cuda;
+  domain.Add(&cuda);
+#endif
+}
+
+}  // namespace onnxq

@@ -1,0 +1,90 @@
+"""FakeQuantizeFixedPoint(x, fraction_bits): quantize-dequantize on two's complement numbers of a power-of-two step.
+
+    x              T [any shape], T = float32 or float16
+    fraction_bits  int32, -100 to 100, a scalar or one value a channel in a shape that broadcasts against x
+    y              T, the shape of x
+
+    total_bits     int attribute, 2 to 16, the sign included
+    rounding       int attribute: 0 half to even, 1 half up, 2 down (floor)
+    overflow       int attribute: 0 saturate, 1 wrap
+
+y = code * 2^-fraction_bits, code = x * 2^fraction_bits, rounded, and put into -2^(total_bits - 1) ..
+2^(total_bits - 1) - 1 by clamping or modulo 2^total_bits; in float32, rounded to T once at the end. NaN gives NaN;
++-Inf, and what becomes infinite by the multiplication, saturates in both cases.
+The numpy reference is ``onnxq.grids.fixed_point.fake_quantize``.
+"""
+
+from __future__ import annotations
+
+from onnx import FunctionProto
+
+from onnxq.grids.fixed_point import FixedPointGrid
+from onnxq.operators import parse_function
+
+NAME = "FakeQuantizeFixedPoint"
+ROUNDINGS = ("half_even", "half_up", "floor")  # by number
+OVERFLOWS = ("saturate", "wrap")
+
+BODY = """
+FakeQuantizeFixedPoint <total_bits, rounding, overflow> (x, fraction_bits) => (y)
+{
+    one = Constant <value = float {1.0}> ()
+    two = Constant <value = float {2.0}> ()
+    a_half = Constant <value = float {0.5}> ()
+    inverse_step = Pow (two, fraction_bits)
+    step = Div (one, inverse_step)
+    total = Constant <value_int: int = @total_bits> ()
+    count = Pow (two, total)
+    half = Mul (count, a_half)
+    lowest = Neg (half)
+    highest = Sub (half, one)
+
+    x32 = Cast <to: int = 1> (x)
+    scaled = Mul (x32, inverse_step)
+    wanted = Constant <value_int: int = @rounding> ()
+    half_even = Constant <value = int64 {0}> ()
+    half_up = Constant <value = int64 {1}> ()
+    is_even = Equal (wanted, half_even)
+    is_up = Equal (wanted, half_up)
+    even = Round (scaled)
+    below = Floor (scaled)
+    rest = Sub (scaled, below)
+    is_beyond = GreaterOrEqual (rest, a_half)
+    goes_up = And (is_up, is_beyond)
+    increment = Cast <to: int = 1> (goes_up)
+    up = Add (below, increment)
+    code = Where (is_even, even, up)
+
+    not_below = Max (code, lowest)
+    saturated = Min (not_below, highest)
+    handling = Constant <value_int: int = @overflow> ()
+    wraps = Cast <to: int = 9> (handling)
+    turns = Div (code, count)
+    whole = Floor (turns)
+    part = Sub (turns, whole)
+    place = Mul (part, count)
+    is_negative = GreaterOrEqual (place, half)
+    lower = Sub (place, count)
+    wrapped = Where (is_negative, lower, place)
+    is_infinite = IsInf (code)
+    is_finite = Not (is_infinite)
+    is_wrapped = And (wraps, is_finite)
+    final = Where (is_wrapped, wrapped, saturated)
+    y32 = Mul (final, step)
+    y = CastLike (y32, x)
+}
+"""
+
+
+def function(opset: int) -> FunctionProto:
+    """The operator as a function of standard operators."""
+    return parse_function(BODY, opset)
+
+
+def attributes_of(grid: FixedPointGrid) -> dict[str, int]:
+    """The attributes that carry a format."""
+    return {
+        "total_bits": grid.total_bits,
+        "rounding": ROUNDINGS.index(grid.rounding),
+        "overflow": OVERFLOWS.index(grid.overflow),
+    }
