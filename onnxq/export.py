@@ -17,6 +17,7 @@ from onnxq.files import MAX_PROTOBUF, set_metadata
 from onnxq.graph import OPSET, to_graph, to_model
 from onnxq.passes.normalize import normalize
 from onnxq.preprocessing import Preprocessing
+from onnxq.small_stems import with_small_stem
 
 INPUT, OUTPUT = "input", "logits"
 
@@ -32,6 +33,7 @@ def export_model(
     weights: str = "DEFAULT",
     classes: int | None = None,
     size: int | None = None,
+    small_stem: bool = False,
     preprocessing: Preprocessing | None = None,
 ) -> onnx.ModelProto:
     """Export a torchvision model: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
@@ -41,6 +43,7 @@ def export_model(
         weights: 'DEFAULT' (torchvision's best, downloaded), 'none' (random), or the path of a state dict.
         classes: number of classes, where it is not the 1,000 of ImageNet.
         size: side of the input in pixels, where it is not the model's own.
+        small_stem: for images of 32 x 32 pixels (``onnxq.small_stems``).
         preprocessing: overrides what the weights or the size imply.
 
     Raises:
@@ -51,7 +54,7 @@ def export_model(
         raise OnnxqError(
             f"torchvision has no model {arch!r}" + (f"; did you mean {', '.join(near[:6])}?" if near else "")
         )
-    model, implied = _build(arch, weights, classes)
+    model, implied = _build(arch, weights, classes, small_stem)
     chosen = preprocessing or implied
     if size is not None:
         chosen = for_size(chosen, size)
@@ -76,7 +79,8 @@ def export_model(
         exported = program.model_proto
     except Exception as error:  # torch raises many kinds
         raise OnnxqError(
-            f"torch cannot export {arch} for input {chosen.input_size}: {str(error).splitlines()[0]}"
+            f"torch cannot export {arch} for input {chosen.input_size} (too small? there is --small-stem): "
+            f"{str(error).splitlines()[0]}"
         ) from error
     if exported.ByteSize() > MAX_PROTOBUF:
         raise OnnxqError(f"{arch} is over 2 GB, more than one ONNX file holds")
@@ -104,7 +108,9 @@ def strip_traces(model: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Module, Preprocessing]:
+def _build(
+    arch: str, weights: str, classes: int | None, small_stem: bool = False
+) -> tuple[torch.nn.Module, Preprocessing]:
     """The model, and the preprocessing of its published weights."""
     published = torchvision.models.get_model_weights(arch).DEFAULT
     preset = published.transforms()
@@ -120,9 +126,17 @@ def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Modul
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     if arch in ("inception_v3", "googlenet"):
         options["init_weights"] = False  # saves minutes; weights are loaded or meant to be arbitrary
+
+    def get_model() -> torch.nn.Module:
+        model = torchvision.models.get_model(arch, weights=None, **options)
+        return with_small_stem(model, arch) if small_stem else model
+
     if weights == "DEFAULT":
-        if classes is not None:
-            raise OnnxqError("--num-classes goes with --weights FILE or none: the published weights have 1,000 classes")
+        if classes is not None or small_stem:
+            raise OnnxqError(
+                "--num-classes and --small-stem go with --weights FILE or none: the published weights have "
+                "1,000 classes and the usual stem"
+            )
         try:
             return torchvision.models.get_model(arch, weights=published), implied
         except (OSError, RuntimeError) as error:
@@ -131,11 +145,11 @@ def _build(arch: str, weights: str, classes: int | None) -> tuple[torch.nn.Modul
             ) from error
     if weights == "none":
         torch.manual_seed(0)
-        return torchvision.models.get_model(arch, weights=None, **options), implied
+        return get_model(), implied
     state = _load_state(Path(weights))
     if "init_weights" in options:  # the auxiliary classifiers of training are not exported
         options["aux_logits"] = any(name.startswith(("AuxLogits", "aux1")) for name in state)
-    model = torchvision.models.get_model(arch, weights=None, **options)
+    model = get_model()
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -170,6 +170,8 @@ def make_session(
         session = ort.InferenceSession(source, options or session_options(native=native), providers=providers)
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if "onnxq:" in first_line and "is not a registered" in first_line:
+            first_line = "it has an operator that only the native library of onnxq runs; see `onnxq info`"
         raise OnnxqError(f"ONNX Runtime cannot load {name}: {first_line}") from error
     if PROVIDERS[provider] not in session.get_providers() and asked != "auto":
         raise OnnxqError(

@@ -20,6 +20,9 @@ from onnxq.recipe import POWERS, Recipe
 
 FloatArray = NDArray[np.float64]
 
+SAMPLE, SAMPLES = 512, 65536  # weights that thresholds are fitted on: of a channel, and of a tensor
+FITTING_STEPS = 8
+STARTS = (0.0, -0.25, 0.25, -0.5, 0.5)
 MOST_PACKED = 8  # bits; wider codes are stored as they are
 SMALLEST_SPREAD = 1e-30  # of a channel whose standard deviation means anything in float32
 
@@ -109,11 +112,45 @@ def _powers(
     mean, spread = groups.mean(axis=1), groups.std(axis=1, ddof=min(1, groups.shape[1] - 1))
     spread = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
     normalized = (groups - mean[:, None]) / spread[:, None]
-    threshold = value_threshold(normalized, levels) if alpha is None else np.full(len(groups), alpha)
-    threshold = np.where(threshold > 0, threshold, 1.0)
-    codes = np.searchsorted(codebook.bounds_of(levels), normalized / threshold[:, None], side="left").astype(np.uint8)
-    scale, offset = (array.astype(np.float32) for array in (threshold * spread, mean))
+    if alpha is None:
+        sample = normalized[:, :: max(1, normalized.shape[1] // max(SAMPLE, SAMPLES // len(normalized)))]
+        threshold, centre = _fitted(sample, levels, value_threshold(sample, levels))
+    else:
+        threshold, centre = np.full(len(groups), alpha), np.zeros(len(groups))
+    codes = _nearest(normalized, levels, threshold, centre)
+    scale, offset = (array.astype(np.float32) for array in (threshold * spread, mean + centre * spread))
     return codes.reshape(rows.shape), Codebook(levels[None], scale, offset)
+
+
+def _nearest(rows: FloatArray, levels: NDArray[np.float32], scale: FloatArray, offset: FloatArray) -> NDArray[np.uint8]:
+    places = (rows - offset[:, None]) / scale[:, None]
+    return np.searchsorted(codebook.bounds_of(levels), places, side="left").astype(np.uint8)
+
+
+def _fitted(rows: FloatArray, levels: NDArray[np.float32], scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Scale and offset of each row, float64 [C], from alternately taking the nearest levels and regressing on them.
+
+    Each step lowers the squared error. Of several starts the best end counts: ``scale`` around the mean and to either
+    side of it, and the whole range.
+    """
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    starts = [(scale, shift * scale) for shift in STARTS] + [((high - low) / 2, (high + low) / 2)]
+    best = [np.ones(len(rows)), np.zeros(len(rows)), np.full(len(rows), np.inf)]
+    for start_scale, offset in starts:
+        scale = np.where(start_scale > 0, start_scale, 1.0)
+        for _ in range(FITTING_STEPS):
+            level = levels[_nearest(rows, levels, scale, offset)].astype(np.float64)
+            centred = level - level.mean(axis=1, keepdims=True)
+            variance = (centred * centred).sum(axis=1)
+            slope = (centred * rows).sum(axis=1) / np.maximum(variance, 1e-30)
+            usable = (variance > 0) & (slope > 0)
+            scale = np.where(usable, slope, scale)
+            offset = np.where(usable, rows.mean(axis=1) - scale * level.mean(axis=1), offset)
+        quantized = levels[_nearest(rows, levels, scale, offset)] * scale[:, None] + offset[:, None]
+        error = ((rows - quantized) ** 2).sum(axis=1)
+        better = error < best[2]
+        best = [np.where(better, new, old) for new, old in zip((scale, offset, error), best, strict=True)]
+    return best[0], best[1]
 
 
 def fixed_point_format(values: NDArray[np.float32], bits: int, per_channel: bool, recipe: Recipe) -> FixedPointGrid:

@@ -12,6 +12,7 @@ from onnxq.errors import OnnxqError
 from onnxq.export import export_model
 from onnxq.files import metadata
 from onnxq.preprocessing import Preprocessing
+from onnxq.small_stems import with_small_stem
 
 
 def randomized(arch: str, classes: int) -> torch.nn.Module:
@@ -48,6 +49,33 @@ def test_the_file_computes_what_torch_computes(tmp_path, arch, size):
         assert trace not in str(exported)
 
 
+@pytest.mark.parametrize(
+    ("arch", "classes"),
+    [("resnet18", 100), ("resnet50", 10), ("mobilenet_v2", 10), ("squeezenet1_1", 100), ("alexnet", 10)],
+)
+def test_cifar_networks(tmp_path, arch, classes):
+    """At 32 x 32 pixels with the small stem, random weights."""
+    torch.manual_seed(1)
+    model = with_small_stem(torchvision.models.get_model(arch, weights=None, num_classes=classes), arch).eval()
+    state = tmp_path / "state.pt"
+    torch.save(model.state_dict(), state)
+    cifar = Preprocessing((3, 32, 32), resize=None, crop=None)
+    exported = export_model(arch, weights=str(state), classes=classes, small_stem=True, preprocessing=cifar)
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    with torch.no_grad():
+        want = model(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(run(exported, {"input": x}, native=False)[0], want, atol=2e-4 * np.abs(want).max())
+
+
+def test_a_small_stem_is_not_for_all():
+    with pytest.raises(OnnxqError, match="there is none for vgg16"):
+        export_model("vgg16", weights="none", small_stem=True)
+    with pytest.raises(OnnxqError, match="the usual stem"):
+        export_model("resnet18", small_stem=True)
+    with pytest.raises(OnnxqError, match="there is --small-stem"):
+        export_model("alexnet", weights="none", classes=10, size=32)
+
+
 def test_preprocessing_is_in_the_file():
     values = metadata(export_model("squeezenet1_1", weights="none", classes=10, size=64))
     assert Preprocessing.from_metadata(values) == Preprocessing((3, 64, 64), resize=None, crop=None)
@@ -68,7 +96,7 @@ def test_preprocessing_follows_the_published_weights_and_the_size():
     [
         ({"arch": "resnet19"}, r"no model 'resnet19'; did you mean .*resnet18"),
         ({"arch": "resnet18", "weights": "nowhere.pt"}, "no such file"),
-        ({"arch": "resnet18", "classes": 10}, "--num-classes goes with"),
+        ({"arch": "resnet18", "classes": 10}, "--num-classes and --small-stem go with"),
     ],
 )
 def test_errors(arguments, message):

@@ -11,9 +11,10 @@ from onnx import numpy_helper
 import onnxq
 from onnxq.errors import OnnxqError
 from onnxq.files import metadata
+from onnxq.grids import fixed_point
 from onnxq.grids.uniform import fake_quantize
 from onnxq.loader import Batch
-from onnxq.recipe import Recipe, Scheme, choices
+from onnxq.recipe import Placement, Recipe, Scheme, choices
 from onnxq.runtime import find_library
 
 NATIVE = [False, True] if find_library() else [False]
@@ -30,8 +31,13 @@ def statistics(network):
 
 
 @pytest.fixture(scope="module")
-def at_outputs(network):
-    return onnxq.calibrate(network, [images(16, seed=seed) for seed in range(4)], placement="outputs")
+def by_placement(network):
+    """Statistics of every placement."""
+    batches = [images(16, seed=seed) for seed in range(4)]
+    return {
+        placement: onnxq.calibrate(network, batches, placement=placement, moving_percentile=99.9)
+        for placement in choices(Placement)
+    }
 
 
 def intermediate(model, name, x):
@@ -114,13 +120,29 @@ COMBINATIONS = [
     {"published": True, "scheme": "aciq-laplace", "placement": "outputs"},
     {"act_bits": 2.5, "weight_bits": 2.25, "weight_correction": "mean-variance"},
     {"bias_correction": "images", "act_bits": 2, "weight_bits": 2},
-]
+    {"scheme": "apot", "act_bits": 3, "weight_bits": 3, "weight_correction": "mean-variance"},
+    {"scheme": "apot", "weights": "uniform", "placement": "outputs"},
+    {"weights": "pot", "renormalize": True},
+    {"scheme": "pot", "act_bits": 8, "weight_bits": 8, "act_granularity": "per-tensor", "weight_granularity": "per-tensor"},
+    {"scheme": "apot", "alpha": {"Conv_b": {"weight": 2.0}, "*": {"activation": 6.0}}},
+    {"scheme": "fixed-point", "act_bits": 8, "weight_bits": 8, "rounding": "floor"},
+    {"scheme": "fixed-point", "act_bits": 16, "weight_bits": 12, "placement": "every-op", "overflow": "wrap"},
+    {"scheme": "fixed-point", "act_bits": 8, "weight_bits": 8, "placement": "every-op", "act_granularity": "per-tensor",
+     "weight_granularity": "per-tensor", "overflow_rate": 0.001, "rounding": "half_up", "renormalize": True},
+    {"scheme": "fixed-point", "weights": "uniform", "act_bits": 6, "placement": "all-inputs"},
+    {"scheme": "histogram", "placement": "all-inputs", "renormalize": True},
+    {"scheme": "minmax", "symmetric": True, "act_granularity": "per-tensor", "placement": "outputs"},
+    {"scheme": "percentile", "moving_average": True, "act_bits": 5, "placement": "inputs"},
+    {"placement": "all-inputs", "renormalize": True},
+    {"placement": "every-op", "act_bits": 6},
+    {"placement": "every-op", "scheme": "apot", "act_bits": 6},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", COMBINATIONS, ids=str)
-def test_every_combination_runs_anywhere_with_the_same_bits(network, statistics, at_outputs, fields):
+def test_every_combination_runs_anywhere_with_the_same_bits(network, by_placement, fields):
     recipe = Recipe(**fields)
-    source = at_outputs if recipe.placement == "outputs" else statistics
+    source = by_placement[recipe.placement]
     model = onnxq.quantize(network, source, recipe, images=[images(16, seed=seed) for seed in range(2)]).model
     onnx.checker.check_model(model, full_check=True)
     x = images(4, seed=9)
@@ -144,6 +166,111 @@ def test_dynamic_ranges_on_the_calibration_images_are_the_static_ones(network):
         np.testing.assert_allclose(scale.ravel(), static.plan.activations["input"].scale, rtol=2e-3)
         zero_point = intermediate(dynamic.model, "input/zero_point", x)
         np.testing.assert_allclose(zero_point.ravel(), static.plan.activations["input"].zero_point, atol=1)
+
+
+def placed(model):
+    """Tensors that quantizers read."""
+    return [node.input[0] for node in model.graph.node if node.op_type.startswith("FakeQuantize")]
+
+
+def test_placements(network, by_placement):
+    plain = {"bit_alloc": "none", "bias_correction": "none"}
+    got = {
+        placement: onnxq.quantize(network, by_placement[placement], Recipe(placement=placement, **plain)).model
+        for placement in choices(Placement)
+    }
+    assert set(placed(got["inputs"])) == {"input", "ra", "p", "f"}
+    assert set(placed(got["outputs"])) == {"ra", "b", "rc"}
+    assert set(placed(got["all-inputs"])) == {"input", "a", "ra", "s", "rs", "p", "c", "rc", "f"}
+    assert set(placed(got["every-op"])) == {"input", "a", "b", "s", "c", "g", "logits/exact"}
+    assert got["every-op"].graph.output[0].name == "logits"
+    for placement, model in got.items():
+        assert len(placed(model)) == len(set(placed(model))), placement
+
+
+def test_every_op_computes_on_the_grid(network, by_placement):
+    """What a fixed-point machine would have in its memory: every tensor is a multiple of its step."""
+    recipe = Recipe("fixed-point", act_bits=8, weight_bits=8, placement="every-op")
+    result = onnxq.quantize(network, by_placement["every-op"], recipe)
+    x = images(4, seed=9)
+    for node in result.model.graph.node:
+        if node.op_type == "FakeQuantizeFixedPoint":
+            grid = result.plan.activations[node.input[0].removesuffix("/exact")]
+            value = intermediate(result.model, node.output[0], x)
+            shape = (1, -1, *[1] * (value.ndim - 2))
+            codes = value * 2.0 ** np.broadcast_to(grid.fraction_bits, value.shape[1]).reshape(shape)
+            np.testing.assert_array_equal(codes, np.rint(codes))
+            assert np.abs(codes).max() <= 128
+    layers = [node for node in result.model.graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > 2]
+    assert [node.input[2] for node in layers] == ["b1/rounded", "b3/rounded", "b4/rounded"]
+
+
+def test_renormalizing_matches_mean_and_variance(network, statistics):
+    x = [images(64, seed=seed) for seed in range(2)]
+    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2, renormalize=True)
+    model = onnxq.quantize(network, statistics, recipe, images=x).model
+    plain = onnxq.quantize(network, statistics, Recipe(act_bits=2, weight_bits=2, edge_bits=2)).model
+    everything = np.concatenate(x)
+    want = intermediate(network, "a", everything)
+    got, before = (intermediate(m, "a", everything) for m in (model, plain))
+    axes = (0, 2, 3)
+    np.testing.assert_allclose(got.mean(axis=axes), want.mean(axis=axes), atol=1e-4)
+    np.testing.assert_allclose(got.std(axis=axes), want.std(axis=axes), rtol=1e-3)
+    assert np.abs(before.std(axis=axes) - want.std(axis=axes)).max() > 0.01, "there was something to match"
+    deeper = [
+        np.abs(intermediate(m, "c", everything).std(axis=axes) - intermediate(network, "c", everything).std(axis=axes))
+        for m in (model, plain)
+    ]
+    assert deeper[0].mean() < 0.5 * deeper[1].mean()
+    with pytest.raises(OnnxqError, match="need images"):
+        onnxq.quantize(network, statistics, recipe)
+
+
+@pytest.mark.skipif(len(NATIVE) < 2, reason="the native library was not built")
+def test_bit_true_files(network, by_placement):
+    fields = {"act_bits": 8, "weight_bits": 8, "placement": "every-op"}
+    exact, true = (
+        onnxq.quantize(network, by_placement["every-op"], Recipe("fixed-point", bit_true=bit_true, **fields))
+        for bit_true in (False, True)
+    )
+    assert [node.op_type for node in true.model.graph.node].count("FixedPointConv") == 3
+    assert "FixedPointConv" in metadata(true.model)["onnxq.needs"]
+    x = images(4, seed=9)
+    grid = true.plan.activations["a"]
+    weights = true.plan.weights["w1"].dequantized()
+    conv = next(node for node in true.model.graph.node if node.op_type == "FixedPointConv")
+    bias = next(numpy_helper.to_array(w) for w in true.model.graph.initializer if w.name == conv.input[2])
+    source = fixed_point.fake_quantize(x, true.plan.activations["input"], 1)
+    want = fixed_point.convolve(source, weights, bias, grid, pads=(1, 1, 1, 1))
+    copy = onnx.ModelProto()
+    copy.CopyFrom(true.model)
+    copy.graph.output.append(onnx.helper.make_tensor_value_info(conv.output[0], onnx.TensorProto.FLOAT, None))
+    np.testing.assert_array_equal(run(copy, {"input": x}, native=True)[-1], want)
+    outputs = [run(result.model, {"input": x}, native=True)[0] for result in (exact, true)]
+    assert np.abs(outputs[0] - outputs[1]).max() > 0
+    with pytest.raises(OnnxqError, match="native library"):
+        run(true.model, {"input": x}, native=False)
+
+
+def test_thresholds_from_outside(network, statistics):
+    recipe = Recipe("apot", alpha={"*b": {"weight": 2.0, "activation": 5.0}}, weight_correction="none")
+    plan = onnxq.quantize(network, statistics, recipe).plan
+    assert plan.activations["ra"].scale.tolist() == [5.0]
+    rows = next(numpy_helper.to_array(w) for w in network.graph.initializer if w.name == "w2").reshape(6, -1)
+    np.testing.assert_allclose(plan.weights["w2"].grid.scale, 2 * rows.std(axis=1, ddof=1), rtol=1e-5)
+    assert plan.activations["p"].scale.size == 6, "searched for"
+
+
+def test_moving_averages(network):
+    batches = [images(16, seed=seed) * (1 + seed) for seed in range(3)]
+    seen = onnxq.calibrate(network, batches, moving_percentile=100)
+    want = np.abs(batches[0]).max(axis=(0, 2, 3))
+    for batch in batches[1:]:
+        want = 0.9 * want + 0.1 * np.abs(batch).max(axis=(0, 2, 3))
+    np.testing.assert_allclose(seen.moving["input"][:-1], want, rtol=1e-5)
+    assert seen.moving["ra"].shape == (7,)
+    with pytest.raises(OnnxqError, match="--moving-percentile"):
+        onnxq.quantize(network, onnxq.calibrate(network, batches), Recipe("percentile", moving_average=True))
 
 
 def test_biases_measured_on_images_restore_the_mean(network, statistics):

@@ -210,7 +210,14 @@ def test_missing_statistics_are_named():
      {"format": "qdq", "scheme": "mid-tread"}, {"weights": "kmeans", "weight_bits": 4.5}, {"scheme": "mse", "ranges": "dynamic"},
      {"placement": "outputs", "bias_correction": "statistics"}, {"placement": "outputs", "bias_correction": "images"},
      {"ranges": "dynamic", "scheme": "aciq-laplace", "bias_correction": "statistics"},
-     {"std_multiplier": 0}, {"percentile": 50}],
+     {"std_multiplier": 0}, {"percentile": 50}, {"act_bits": 12}, {"scheme": "fixed-point", "weight_bits": 17},
+     {"scheme": "fixed-point", "weight_correction": "mean"}, {"scheme": "apot", "format": "qdq"},
+     {"scheme": "apot", "bit_alloc": "both"}, {"scheme": "histogram", "bit_alloc": "weights"}, {"bit_true": True},
+     {"scheme": "fixed-point", "bit_true": True}, {"alpha": {"*": {"weight": 3}}}, {"scheme": "apot", "alpha": {"*": {"x": 3}}},
+     {"scheme": "apot", "alpha": {"*": 3}}, {"scheme": "apot", "alpha": {"*": {"weight": 0}}}, {"scheme": "apot", "alpha": []},
+     {"scheme": "aciq", "symmetric": True}, {"moving_average": True}, {"overflow_rate": 1}, {"rounding": "up"},
+     {"scheme": "percentile", "moving_average": True, "symmetric": False}, {"renormalize": "yes"},
+     {"placement": "every-op", "bias_correction": "statistics"}, {"ranges": "dynamic", "scheme": "minmax", "symmetric": True}],
 )  # fmt: skip
 def test_recipes_are_checked(fields):
     with pytest.raises(OnnxqError):

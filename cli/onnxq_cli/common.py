@@ -23,6 +23,7 @@ PRESETS = {
     "cifar": Preprocessing(
         input_size=(3, 32, 32), resize=None, crop=None, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
     ),
+    "cifar-224": Preprocessing(resize=224, crop=224),
     "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),
 }
 

@@ -20,22 +20,36 @@ from onnxq_cli.common import PRESETS, size_text
 )
 @click.option("--num-classes", type=click.IntRange(2), help="Where it is not ImageNet's 1,000.")
 @click.option("--size", type=click.IntRange(8), help="Side of the input in pixels, where it is not the model's own.")
+@click.option("--small-stem", is_flag=True, help="A stem for 32x32 pixels: 3x3, without stride, with less pooling.")
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of the published weights' own."
 )
 def command(
-    arch: str, output: str, weights: str, num_classes: int | None, size: int | None, preset: str | None
+    arch: str,
+    output: str,
+    weights: str,
+    num_classes: int | None,
+    size: int | None,
+    small_stem: bool,
+    preset: str | None,
 ) -> None:
     """Export the torchvision classification model ARCH: opset 21, dynamic batch, batch norm folded.
 
     \b
     onnxq export resnet50 -o resnet50.onnx
-    onnxq export resnet18 --num-classes 10 --size 32 --weights my.pt -o resnet18_cifar.onnx
+    onnxq export resnet18 --num-classes 10 --preset cifar --small-stem --weights my.pt -o resnet18_cifar10.onnx
     """
     from onnxq.export import export_model  # torch takes seconds to import
 
     preprocessing = PRESETS[preset] if preset else None
-    model = export_model(arch, weights=weights, classes=num_classes, size=size, preprocessing=preprocessing)
+    model = export_model(
+        arch,
+        weights=weights,
+        classes=num_classes,
+        size=size,
+        small_stem=small_stem,
+        preprocessing=preprocessing,
+    )
     save_model(model, output)
     values = metadata(model)
     shape = f"{values['num_classes']} classes, input {values['input_size']}"
