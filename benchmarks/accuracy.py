@@ -1,4 +1,4 @@
-"""How accurate are the files? Schemes and bits on a network, side by side over one pass of its test images.
+"""How accurate are the files? Methods by themselves and together, side by side over one pass of the test images.
 
     python benchmarks/accuracy.py TESTBED [--json FILE]
     python benchmarks/accuracy.py demo
@@ -11,48 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxq
-from onnxq.bundled import DEMO_MODELS, bundled_model
-from onnxq.datasets import open_dataset
-from onnxq.files import load_model, metadata, save_model
-from onnxq.loader import Loader, choose
-from onnxq.recipe import Placement, Recipe
+from networks import cases, measure
+
+from onnxq.recipe import Recipe
 from onnxq_cli.eval import results_table
 
-PLACEMENTS: tuple[Placement, ...] = ("inputs", "outputs")
 WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network with its data."""
-
-    model: Path
-    calibration: str
-    calibration_images: int
-    test: str
-    test_images: int | None = None
-    classes: Path | None = None
-
-
-def cases(source: str) -> list[Case]:
-    """The networks of the demo or of a testbed."""
-    if source == "demo":
-        return [Case(bundled_model(name), "demo", 256, "demo", 1000) for name in DEMO_MODELS]
-    root = Path(source)
-    cifar = str(root / "cifar10" / "calib"), 256, str(root / "cifar10" / "test")
-    imagenet = str(root / "imagenet500")
-    return [
-        Case(root / "models" / "resnet20_cifar10.onnx", *cifar),
-        Case(root / "models" / "resnet56_cifar10.onnx", *cifar),
-        Case(root / "models" / "squeezenet1_0.onnx", imagenet, 64, imagenet, None, root / "imagenet500_classes.txt"),
-    ]
 
 
 def recipes() -> dict[str, Recipe]:
@@ -74,6 +41,7 @@ def recipes() -> dict[str, Recipe]:
         "aciq, bias correction": {**plain, "bias_correction": "statistics"},
         "default (all three)": {},
         "default, biases from images": {"bias_correction": "images"},
+        "default, renormalized": {"renormalize": True},
         "default, variance too": {"weight_correction": "mean-variance"},
         "default, mse": {"scheme": "mse"},
         "default, k-means weights": {"weights": "kmeans"},
@@ -88,37 +56,17 @@ def recipes() -> dict[str, Recipe]:
     return named
 
 
-def measure(case: Case, folder: Path) -> list[onnxq.Evaluation]:
-    """Calibrate, write a file for each recipe, evaluate all."""
-    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
-    assert preprocessing is not None
-    calibration = open_dataset(case.calibration, "calib", case.classes)
-    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
-    images = [batch.images for batch in loader]
-    statistics = {
-        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement) for placement in PLACEMENTS
-    }
-    files = [Path(shutil.copy(case.model, folder))]
-    for label, recipe in recipes().items():
-        files.append(folder / f"{label}.onnx")
-        seen = statistics[recipe.placement]
-        save_model(onnxq.quantize(case.model, seen, recipe, images=images, provider="cpu").model, files[-1])
-    test = open_dataset(case.test, "test", case.classes)
-    return onnxq.evaluate(files, Loader(test, preprocessing, choose(len(test), case.test_images)), provider="cpu")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder of the testbed, or demo")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     report = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for case in cases(args.source):
-            results = measure(case, Path(folder))
-            print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
-            print(results_table(results, Path(folder)))
-            report[case.model.stem] = [{**result.to_json(), "path": result.path.name} for result in results]
+    for case in cases(args.source):
+        results = measure(case, recipes(), ("inputs", "outputs"))
+        print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
+        print(results_table(results), flush=True)
+        report[case.model.stem] = [result.to_json() for result in results]
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -21,12 +21,19 @@ from onnxq.operators import (
     dequantize_codebook,
     dequantize_packed,
     fake_quantize,
+    fake_quantize_codebook,
+    fake_quantize_fixed_point,
     fake_quantize_mid_tread,
 )
 from onnxq.runtime import check_batch, image_input, make_session
 
 PACKED = (dequantize_packed.NAME, dequantize_codebook.NAME)
-FAKE = (fake_quantize.NAME, fake_quantize_mid_tread.NAME)
+FAKE = (
+    fake_quantize.NAME,
+    fake_quantize_codebook.NAME,
+    fake_quantize_fixed_point.NAME,
+    fake_quantize_mid_tread.NAME,
+)
 IMAGES_AT_ONCE = 4  # every quantized activation is held at once
 
 
@@ -131,13 +138,16 @@ def _codes(
 ) -> dict[float, int]:
     """Counts of the codes in a quantizer's output: what it multiplied by the scale."""
 
-    def parameter(index: int) -> NDArray[np.float32]:
+    def parameter(index: int) -> NDArray[Any]:
         name = node.input[index]
         return values[name] if name in values else numpy_helper.to_array(constants[name])
 
-    steps = values[node.output[0]] / parameter(1)
-    is_uniform = node.op_type == fake_quantize.NAME
-    codes = np.rint(steps + parameter(2)) if is_uniform else steps.round(3)  # published outermost codes are fractions
+    if node.op_type == fake_quantize_fixed_point.NAME:
+        codes = np.rint(values[node.output[0]] * np.exp2(parameter(1).astype(np.float32)))
+    elif node.op_type == fake_quantize.NAME:
+        codes = np.rint(values[node.output[0]] / parameter(1) + parameter(2))
+    else:  # levels, or codes of which the outermost published ones are fractions
+        codes = (values[node.output[0]] / parameter(1)).round(5)
     symbols, counts = np.unique(codes, return_counts=True)
     return dict(zip(symbols.tolist(), counts.tolist(), strict=True))
 
@@ -145,6 +155,10 @@ def _codes(
 def _fixed_width(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], symbols: int) -> float:
     if node.op_type == fake_quantize.NAME:
         return float(numpy_helper.to_array(constants[node.input[3]]).mean())
+    if node.op_type == fake_quantize_fixed_point.NAME:
+        return float(next(attribute.i for attribute in node.attribute if attribute.name == "total_bits"))
+    if node.op_type == fake_quantize_codebook.NAME:
+        return float(np.ceil(np.log2(constants[node.input[2]].dims[0])))
     return float(np.log2(max(symbols, 1)))
 
 

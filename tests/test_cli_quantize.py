@@ -91,7 +91,15 @@ def test_entropy_of_codes(small_model, small_data, calibrated, tmp_path):  # noq
     report = tmp_path / "r.json"
     files = []
     for number, options in enumerate(
-        [[], ["--scheme", "mid-tread"], ["--weights", "kmeans"], ["--ranges", "dynamic", "--scheme", "minmax"]]
+        [
+            [],
+            ["--scheme", "mid-tread"],
+            ["--weights", "kmeans"],
+            ["--ranges", "dynamic", "--scheme", "minmax"],
+            ["--scheme", "apot"],
+            ["--scheme", "fixed-point", "--bits", "8"],
+            ["--scheme", "histogram"],
+        ]
     ):
         files.append(tmp_path / f"{number}.onnx")
         onnxq("quantize", small_model, "--stats", calibrated, *options, "-o", files[-1])

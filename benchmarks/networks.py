@@ -1,0 +1,80 @@
+"""The networks and images that accuracy is measured on, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxq
+from onnxq.bundled import DEMO_MODELS, bundled_model
+from onnxq.datasets import open_dataset
+from onnxq.evaluation import Evaluation
+from onnxq.files import load_model, metadata, save_model
+from onnxq.loader import Loader, choose
+from onnxq.recipe import Placement, Recipe
+
+AT_ONCE = 16  # files that are evaluated side by side: each holds its activations
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with its data."""
+
+    model: Path
+    calibration: str
+    calibration_images: int
+    test: str
+    test_images: int | None = None
+    classes: Path | None = None
+
+
+def cases(source: str) -> list[Case]:
+    """The networks of the ``demo``, or of a testbed folder with models/*.onnx, cifar10/{calib,test} and imagenet500."""
+    if source == "demo":
+        return [Case(bundled_model(name), "demo", 256, "demo", 1000) for name in DEMO_MODELS]
+    root = Path(source)
+    cifar = str(root / "cifar10" / "calib"), 256, str(root / "cifar10" / "test")
+    imagenet = str(root / "imagenet500")
+    return [
+        Case(root / "models" / "resnet20_cifar10.onnx", *cifar),
+        Case(root / "models" / "resnet56_cifar10.onnx", *cifar),
+        Case(root / "models" / "squeezenet1_0.onnx", imagenet, 64, imagenet, None, root / "imagenet500_classes.txt"),
+    ]
+
+
+def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Placement]) -> list[Evaluation]:
+    """Calibrate, write a file for each recipe, evaluate all: the float network first, then in the order of ``recipes``.
+
+    Paths of the result are the labels.
+    """
+    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
+    assert preprocessing is not None
+    calibration = open_dataset(case.calibration, "calib", case.classes)
+    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
+    images = [batch.images for batch in loader]
+    statistics = {
+        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement, moving_percentile=99.99)
+        for placement in placements
+    }
+    test = open_dataset(case.test, "test", case.classes)
+    tests = Loader(test, preprocessing, choose(len(test), case.test_images))
+    results: list[Evaluation] = []
+    labels = list(recipes)
+    with tempfile.TemporaryDirectory() as folder:
+        original = Path(shutil.copy(case.model, folder))
+        for start in range(0, len(labels), AT_ONCE):
+            files = [original]
+            for label in labels[start : start + AT_ONCE]:
+                recipe = recipes[label]
+                result = onnxq.quantize(case.model, statistics[recipe.placement], recipe, images=images, provider="cpu")
+                files.append(Path(folder) / f"{len(files)}.onnx")
+                save_model(result.model, files[-1])
+            evaluations = onnxq.evaluate(files, tests, provider="cpu")
+            names = [case.model.stem, *labels[start : start + AT_ONCE]]
+            named = [dataclasses.replace(e, path=Path(name)) for e, name in zip(evaluations, names, strict=True)]
+            results += named if not results else named[1:]
+    return results
