@@ -23,7 +23,7 @@ from onnxq_cli.common import table
 
 BITS = (2, 3, 4, 5, 6, 8)
 FIXED_POINT_BITS = (4, 6, 8, 10, 12, 16)
-BIT_TRUE = ("resnet20_cifar10", "mobilenet_v2")  # the others would take hours on a CPU
+BIT_TRUE = ("resnet20_cifar10", "demo_mobilenet_v2")  # the others would take hours on a CPU
 
 PER_TENSOR: dict[str, Any] = {"act_granularity": "per-tensor", "weight_granularity": "per-tensor"}
 HANDWRITTEN = {

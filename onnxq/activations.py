@@ -180,7 +180,9 @@ def _clipped(seen: Seen, bits: BitArray, recipe: Recipe, scheme: str) -> Interva
     """Around the mean, at a multiple of the spread (Banner et al. 2019, section 3)."""
     mean, b, std = seen.moments()
     if recipe.published and scheme == "aciq-gauss" and len(np.unique(bits)) > 1:
-        bits = np.full(bits.shape, int(recipe.act_bits), np.int32)  # only Laplace follows the width of each channel
+        bits = np.full(
+            bits.shape, int(recipe.bits_of_activation(False)), np.int32
+        )  # only Laplace follows the width of each channel
     alpha = clipping_multiplier(scheme, bits, seen.half, recipe) * (b if scheme == "aciq-laplace" else std)
     minimum, maximum = seen.limits
     smallest = (seen.before or seen.own).minimum.astype(np.float64)

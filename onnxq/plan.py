@@ -55,23 +55,30 @@ class Plan:
     bias_shifts: dict[str, FloatArray] = field(default_factory=dict)
 
 
-def decide(layers: Sequence[Layer], statistics: Statistics, recipe: Recipe, others: Sequence[Activation] = ()) -> Plan:
+def decide(
+    layers: Sequence[Layer], statistics: Statistics | None, recipe: Recipe, others: Sequence[Activation] = ()
+) -> Plan:
     """Choose everything.
 
     A tensor that serves several layers is quantized once, at the widest bits that one of them asks for.
 
     Args:
+        statistics: None will do where only weights are quantized and biases stay as they are.
         others: what ``recipe.placement`` quantizes beside the tensors of layers (``onnxq.network.other_activations``).
 
     Raises:
         OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern of ``recipe.skip``
             matches no layer.
     """
+    if statistics is None:
+        if recipe.act_bits is not None or recipe.bias_correction == "statistics":
+            raise OnnxqError("calibration statistics are needed (--stats) to quantize activations or correct biases")
+        statistics = Statistics("", 0, {})
     chosen = _chosen(layers, recipe)
     users: dict[Activation, list[Layer]] = {}
     weight_users: dict[str, list[Layer]] = {}
     for layer in chosen:
-        if (tensor := layer.tensor(recipe.placement)) is not None:
+        if (tensor := layer.tensor(recipe.placement)) is not None and recipe.act_bits is not None:
             users.setdefault(tensor, []).append(layer)
         weight_users.setdefault(layer.weight_name, []).append(layer)
     of_layers = {tensor for layer in layers if (tensor := layer.tensor(recipe.placement)) is not None}
@@ -133,7 +140,7 @@ def _activation(
     moving = _moving(statistics, tensor.name, per_channel) if recipe.moving_average else None
     seen = Seen(own, before, tensor.non_negative, moving)
     if recipe.scheme == "mid-tread":
-        return mid_tread_grid(seen, recipe.act_bits, recipe)
+        return mid_tread_grid(seen, recipe.bits_of_activation(False), recipe)
     if recipe.scheme == "fixed-point":
         return fixed_point_grid(seen, int(bits), recipe)
     if recipe.scheme in POWERS and not edge:
@@ -168,9 +175,11 @@ def _importance(users: Sequence[Layer], channels: int, recipe: Recipe) -> FloatA
 
 def _bias_shift(layer: Layer, plan: Plan, statistics: Statistics) -> FloatArray:
     own = _lookup(statistics, layer.activation.name)
-    grid = plan.activations[layer.activation.name]
+    grid = plan.activations.get(layer.activation.name)
     assert not isinstance(grid, DynamicRange)  # by the recipe's checks
-    quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
+    quantized_mean = own.mean
+    if grid is not None:
+        quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
     return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), own.mean, quantized_mean)
 
 

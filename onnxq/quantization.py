@@ -43,7 +43,7 @@ class Quantized:
 
 def quantize(
     model: onnx.ModelProto | str | Path,
-    statistics: Statistics | str | Path,
+    statistics: Statistics | str | Path | None,
     recipe: Recipe,
     *,
     images: Iterable[NDArray[np.float32]] | None = None,
@@ -54,7 +54,7 @@ def quantize(
 
     Args:
         model: a model, or its path.
-        statistics: of that model, or their path.
+        statistics: of that model, or their path; None where only weights are quantized and biases not corrected.
         images: preprocessed batches, float32 [N, C, H, W], for ``bias_correction='images'`` and ``renormalize``, which
             keep them in memory; ``provider`` and ``progress`` as in ``onnxq.calibrate``.
 
@@ -65,7 +65,8 @@ def quantize(
         raise OnnxqError("--bias-correction images and --renormalize need images: give --data, or leave them out")
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
-    if seen.fingerprint != (actual := fingerprint(source)):
+    actual = fingerprint(source)
+    if seen is not None and seen.fingerprint != actual:
         raise OnnxqError(
             f"these statistics belong to another model ({seen.fingerprint[:12]}, this one is {actual[:12]}); "
             "run `onnxq calibrate` on this model"
@@ -91,8 +92,8 @@ def quantize(
         {
             "onnxq.version": onnxq.__version__,
             "onnxq.recipe": recipe.to_json(),
-            "onnxq.source": seen.fingerprint,
-            "onnxq.calibration_images": str(seen.images),
+            "onnxq.source": actual,
+            "onnxq.calibration_images": str(seen.images if seen is not None else 0),
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if recipe.bit_true else {}),
         },
     )

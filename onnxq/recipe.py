@@ -76,7 +76,7 @@ class Recipe:
         scheme: how activation ranges are chosen (``onnxq.activations``). ``mid-tread``, ``apot``, ``pot`` and
             ``fixed-point`` are grids of their own, for weights too.
         act_bits, weight_bits: 2 to 8, in fixed point to 16; fractions where bits are allocated, or with ``mid-tread``
-            (log2 of the bins).
+            (log2 of the bins). ``act_bits`` None leaves activations in float: weights only.
         act_granularity, weight_granularity: one grid a channel, or one a tensor.
         bit_alloc: which channels get bits of their own, ``act_bits`` and ``weight_bits`` being their mean. None stands
             for all that can: those with per-channel uniform grids, in onnxq's own format.
@@ -112,7 +112,7 @@ class Recipe:
     """
 
     scheme: Scheme = "aciq"
-    act_bits: float = 4
+    act_bits: float | None = 4
     weight_bits: float = 4
     act_granularity: Granularity = "per-channel"
     weight_granularity: Granularity = "per-channel"
@@ -159,7 +159,7 @@ class Recipe:
     def _check_types(self) -> None:
         for name in ("act_bits", "weight_bits", "edge_bits", "std_multiplier", "percentile", "overflow_rate"):
             value = getattr(self, name)
-            if name == "edge_bits" and value is None:
+            if name in ("act_bits", "edge_bits") and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise OnnxqError(f"{name.replace('_', ' ')} must be a number, not {value!r}")
@@ -185,7 +185,7 @@ class Recipe:
         if self.edge_bits is not None and self.edge_bits != int(self.edge_bits):
             raise OnnxqError("edge bits must be a whole number")
         for name, allocated in (("act_bits", self.allocates_activations), ("weight_bits", self.allocates_weights)):
-            if getattr(self, name) % 1 and not allocated and self.scheme != "mid-tread":
+            if (getattr(self, name) or 0) % 1 and not allocated and self.scheme != "mid-tread":
                 raise OnnxqError(
                     f"{name.replace('_', ' ')} can be a fraction only where channels have bits of their own"
                 )
@@ -216,6 +216,8 @@ class Recipe:
             raise OnnxqError("k-means weights have 2^bits levels: weight bits must be a whole number")
         if self.weights == "fixed-point" and self.weight_correction != "none":
             raise OnnxqError("fixed-point weights hold no correction: leave out --weight-correction")
+        if self.act_bits is None and (self.ranges == "dynamic" or self.bit_true or self.placement != "inputs"):
+            raise OnnxqError("without activation bits there are no ranges, placements or bit-true convolutions")
         if self.ranges == "dynamic" and (self.scheme not in DYNAMIC_SCHEMES or self.symmetric):
             raise OnnxqError(f"dynamic ranges go with the schemes {', '.join(DYNAMIC_SCHEMES)}, asymmetric")
         if self.symmetric and self.scheme not in SYMMETRIC_SCHEMES:
@@ -254,7 +256,9 @@ class Recipe:
         """What can have bits per channel: uniform grids that are not symmetric."""
         if self.format == "qdq" or self.symmetric or self.scheme == "mid-tread":
             return "none"
-        activations = self.act_granularity == "per-channel" and self.has_uniform_activations
+        activations = (
+            self.act_bits is not None and self.act_granularity == "per-channel" and self.has_uniform_activations
+        )
         weights = self.weight_granularity == "per-channel" and self.weights == "uniform"
         if activations and weights:
             return "both"
@@ -281,7 +285,13 @@ class Recipe:
 
     def bits_of_activation(self, edge: bool) -> float:
         """The (mean) width of an activation."""
+        assert self.act_bits is not None
         return self._bits(self.act_bits, edge, self.scheme == "fixed-point")
+
+    @property
+    def widths(self) -> str:
+        """Like W4A8, or W4 for weights only."""
+        return f"W{self.weight_bits:g}" + ("" if self.act_bits is None else f"A{self.act_bits:g}")
 
     def _bits(self, own: float, edge: bool, fixed_point: bool) -> float:
         if not edge or (self.edge_bits is None and fixed_point):

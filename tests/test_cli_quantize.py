@@ -140,3 +140,26 @@ def test_huffman_is_a_prefix_code_within_one_bit_of_entropy():
             assert (2.0 ** -lengths[lengths > 0]).sum() == 1, "Kraft"
             assert shannon_entropy(counts) <= huffman_rate(counts) < shannon_entropy(counts) + 1
     assert huffman_lengths(np.array([0, 5])).tolist() == [0, 1]
+
+
+def test_weights_alone_need_no_statistics(small_model, calibrated, tmp_path):  # noqa: F811
+    quantized, corrected = tmp_path / "q.onnx", tmp_path / "c.onnx"
+    out, _ = onnxq("quantize", small_model, "--weight-bits", 4, "--act-bits", "none", "-o", quantized)
+    assert "W4, 4 layers" in out
+    assert not [node for node in onnx.load(quantized).graph.node if node.op_type.startswith("FakeQuantize")]
+    onnxq("quantize", small_model, "--stats", calibrated, "--bits", 4, "--act-bits", "none", "-o", corrected)
+    assert (recipe_of(quantized)["bias_correction"], recipe_of(corrected)["bias_correction"]) == ("none", "statistics")
+    _, err = onnxq("quantize", small_model, "--bits", 4, "-o", quantized, ok=False)
+    assert "--stats" in err
+
+
+def test_thresholds_file(small_model, calibrated, tmp_path):  # noqa: F811
+    thresholds, quantized = tmp_path / "alpha.yaml", tmp_path / "q.onnx"
+    thresholds.write_text('"*": {weight: 3.0, activation: 6.0}\n')
+    asked = ["quantize", small_model, "--stats", calibrated, "--scheme", "apot", "--alpha", thresholds, "-o", quantized]
+    onnxq(*asked)
+    assert recipe_of(quantized)["alpha"] == {"*": {"weight": 3.0, "activation": 6.0}}
+    for text in ("a: [", "a: {weight: -1}", "- a", "3"):
+        thresholds.write_text(text)
+        _, err = onnxq(*asked, ok=False)
+        assert "alpha" in err

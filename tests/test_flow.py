@@ -134,6 +134,9 @@ COMBINATIONS = [
     {"scheme": "minmax", "symmetric": True, "act_granularity": "per-tensor", "placement": "outputs"},
     {"scheme": "percentile", "moving_average": True, "act_bits": 5, "placement": "inputs"},
     {"placement": "all-inputs", "renormalize": True},
+    {"act_bits": None, "weight_bits": 3},
+    {"act_bits": None, "weights": "apot", "renormalize": True},
+    {"act_bits": None, "weights": "fixed-point", "bias_correction": "images"},
     {"placement": "every-op", "act_bits": 6},
     {"placement": "every-op", "scheme": "apot", "act_bits": 6},
 ]  # fmt: skip

@@ -217,6 +217,7 @@ def test_missing_statistics_are_named():
      {"scheme": "apot", "alpha": {"*": 3}}, {"scheme": "apot", "alpha": {"*": {"weight": 0}}}, {"scheme": "apot", "alpha": []},
      {"scheme": "aciq", "symmetric": True}, {"moving_average": True}, {"overflow_rate": 1}, {"rounding": "up"},
      {"scheme": "percentile", "moving_average": True, "symmetric": False}, {"renormalize": "yes"},
+     {"act_bits": None, "ranges": "dynamic", "scheme": "minmax"}, {"act_bits": None, "bit_alloc": "both"},
      {"placement": "every-op", "bias_correction": "statistics"}, {"ranges": "dynamic", "scheme": "minmax", "symmetric": True}],
 )  # fmt: skip
 def test_recipes_are_checked(fields):

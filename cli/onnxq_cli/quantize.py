@@ -28,6 +28,11 @@ from onnxq_cli.common import (
 BITS = click.FloatRange(2, 16)
 
 
+def bits_or_none(value: str) -> float | str:
+    """A number of bits, or the word none."""
+    return value if value == "none" else float(BITS.convert(value, None, None))
+
+
 def choice(field: str) -> click.Choice[str]:
     """The values that a field of a recipe may take."""
     return click.Choice(choices(CHOICES[field]))
@@ -37,7 +42,12 @@ recipe_options = options(
     click.option("--recipe", metavar="NAME|FILE", help="Where the other options start from; see `onnxq recipes`."),
     click.option("--scheme", type=choice("scheme"), help="How activation ranges are chosen.  [default: aciq]"),
     click.option("--bits", type=BITS, help="Of weights and activations, the mean over channels.  [default: 4]"),
-    click.option("--act-bits", type=BITS, help="Of activations, where it differs."),
+    click.option(
+        "--act-bits",
+        type=bits_or_none,
+        metavar="BITS|none",
+        help="Of activations, where it differs; none: weights only.",
+    ),
     click.option("--weight-bits", type=BITS, help="Of weights, where it differs."),
     click.option("--edge-bits", type=click.IntRange(2, 16), help="Of the first and the last layer.  [default: 8]"),
     click.option("--act-granularity", type=choice("act_granularity"), help="[default: per-channel]"),
@@ -99,7 +109,9 @@ recipe_options = options(
 
 @click.command("quantize")
 @click.argument("model")
-@click.option("--stats", required=True, metavar="FILE", help="Statistics of this model, from `onnxq calibrate`.")
+@click.option(
+    "--stats", metavar="FILE", help="Statistics of this model, from `onnxq calibrate`; weights alone need none."
+)
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
 @recipe_options
 @click.option("--data", metavar="SOURCE", help="Images for what is measured on images, as in `onnxq calibrate`.")
@@ -108,7 +120,7 @@ recipe_options = options(
 @provider_option
 def command(
     model: str,
-    stats: str,
+    stats: str | None,
     output: str,
     recipe: str | None,
     bits: float | None,
@@ -129,6 +141,7 @@ def command(
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --act-bits 8 --skip '*fc*' -o resnet50.w4a8.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 5.3 -o resnet50.w5a5.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --weights apot -o resnet50.apot.onnx
+    onnxq quantize resnet50.onnx --weight-bits 4 --act-bits none -o resnet50.w4.onnx
     """
     if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
         raise OnnxqError(f"{output} is the float model itself; give another name with -o")
@@ -138,6 +151,10 @@ def command(
     if alpha_file is not None:
         fields["alpha"] = load_yaml(alpha_file)
     given = {name: value for name, value in fields.items() if value is not None and value != ()}
+    if given.get("act_bits") == "none":
+        given["act_bits"] = None
+        if stats is None:
+            given.setdefault("bias_correction", "none")
     asked = load_recipe(recipe or "default", **given)
     loader = None
     if data is not None and asked.needs_images:
@@ -149,7 +166,7 @@ def command(
     save_model(result.model, output)
     after = Path(output).stat().st_size
     click.echo(
-        f"{output}: W{asked.weight_bits:g}A{asked.act_bits:g}, {len(result.plan.layers)} layers, {size_text(after)} "
+        f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
         f"({100 * after / before:.1f} % of {size_text(before)})"
     )
     for note in result.notes:

@@ -122,7 +122,7 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     notes = []
     if any(_uniform(grid).bits.min() < 8 for grid in plan.activations.values()):
         notes.append(
-            f"{recipe.act_bits:g}-bit activations are stored as UINT8 with the range clamped: "
+            f"{recipe.act_bits}-bit activations are stored as UINT8 with the range clamped: "
             "ONNX Runtime takes no narrower type through every operator"
         )
     for bits in sorted({int(coded.bits.max()) for coded in plan.weights.values()}):
