@@ -16,34 +16,63 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.operators import DOMAIN, VERSION, fake_quantize, observe
+from onnxq.grids.apot import levels_of
+from onnxq.operators import DOMAIN, VERSION, observe, operator_function
 from onnxq.runtime import make_session, session_options
 
 SHAPE = (8, 64, 181, 181)  # 64 MiB of float32
 CHANNELS = SHAPE[1]
 
 
+def per_channel(name: str, values: NDArray[np.generic]) -> onnx.TensorProto:
+    """A parameter of a quantizer."""
+    return numpy_helper.from_array(values.reshape(1, -1, 1, 1), name)
+
+
+SCALE = per_channel("scale", np.linspace(0.1, 0.3, CHANNELS, dtype=np.float32))
+# operator -> its inputs but x, and its attributes
+QUANTIZERS: dict[str, tuple[list[onnx.TensorProto], dict[str, int]]] = {
+    "FakeQuantize": (
+        [
+            SCALE,
+            per_channel("zero_point", np.full(CHANNELS, 7, np.float32)),
+            numpy_helper.from_array(np.array(4, np.int32), "bits"),
+        ],
+        {},
+    ),
+    "FakeQuantizeMidTread": (
+        [
+            SCALE,
+            per_channel("first", np.full(CHANNELS, -7, np.float32)),
+            per_channel("last", np.full(CHANNELS, 7, np.float32)),
+        ],
+        {},
+    ),
+    "FakeQuantizeCodebook": ([SCALE, numpy_helper.from_array(levels_of("apot", 4, False), "levels")], {}),
+    "FakeQuantizeFixedPoint": (
+        [per_channel("fraction_bits", np.full(CHANNELS, 4, np.int32))],
+        {"total_bits": 8, "rounding": 0, "overflow": 0},
+    ),
+}
+OPERATORS = (*QUANTIZERS, "Observe")
+
+
 def model_of(name: str) -> onnx.ModelProto:
     """A model of one node with constant per-channel parameters."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
-    constants = [
-        helper.make_tensor("scale", TensorProto.FLOAT, [1, CHANNELS, 1, 1], np.linspace(0.1, 0.3, CHANNELS)),
-        helper.make_tensor("zero_point", TensorProto.FLOAT, [1, CHANNELS, 1, 1], np.full(CHANNELS, 7.0)),
-        helper.make_tensor("bits", TensorProto.INT32, [], [4]),
-    ]
-    if name == "FakeQuantize":
-        nodes = [helper.make_node(name, ["x", "scale", "zero_point", "bits"], ["y"], domain=DOMAIN)]
-        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, SHAPE)]
-        functions = [fake_quantize.function(21)]
-    else:
-        nodes = [helper.make_node(name, ["x"], list(observe.OUTPUTS), domain=DOMAIN)]
+    if name == "Observe":
+        constants: list[onnx.TensorProto] = []
+        node = helper.make_node(name, ["x"], list(observe.OUTPUTS), domain=DOMAIN)
         outputs = [helper.make_tensor_value_info("histogram", TensorProto.INT32, [CHANNELS, 256])]
-        functions = [observe.function(21)]
+    else:
+        constants, attributes = QUANTIZERS[name]
+        node = helper.make_node(name, ["x", *(c.name for c in constants)], ["y"], domain=DOMAIN, **attributes)  # type: ignore[arg-type]
+        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, SHAPE)]
     return helper.make_model(
-        helper.make_graph(nodes, name, [x], outputs, constants if name == "FakeQuantize" else []),
-        functions=functions,
+        helper.make_graph([node], name, [x], outputs, constants),
+        functions=[operator_function(name, 21)],
         opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
         ir_version=10,
     )
@@ -75,7 +104,7 @@ def main() -> None:
     x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32)
     source, target = torch.from_numpy(x), torch.empty(SHAPE)
     candidates: dict[str, Callable[[], object]] = {"copy": lambda: target.copy_(source)}
-    for name in ("FakeQuantize", "Observe"):
+    for name in OPERATORS:
         candidates[f"{name} kernel"] = runner(name, True, args.threads, x)
         candidates[f"{name} body"] = runner(name, False, args.threads, x)
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -88,8 +117,8 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in times.items()}
     print(f"{x.nbytes / 2**20:.0f} MiB float32 {list(SHAPE)}, {args.threads} threads, median of {args.turns} turns")
     for name, value in median.items():
-        print(f"  {name:20} {1e3 * value:8.1f} ms   {median['copy'] / value:5.2f} of the copy's speed")
-    for name in ("FakeQuantize", "Observe"):
+        print(f"  {name:29} {1e3 * value:8.1f} ms   {median['copy'] / value:5.2f} of the copy's speed")
+    for name in OPERATORS:
         print(
             f"  {name}: the kernel is {median[f'{name} body'] / median[f'{name} kernel']:.1f} times as fast as the body"
         )

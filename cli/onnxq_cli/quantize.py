@@ -30,7 +30,7 @@ BITS = click.FloatRange(2, 16)
 
 def bits_or_none(value: str) -> float | str:
     """A number of bits, or the word none."""
-    return value if value == "none" else float(BITS.convert(value, None, None))
+    return value if value == "none" else float(BITS(value))
 
 
 def choice(field: str) -> click.Choice[str]:

@@ -1,5 +1,5 @@
-// Compiled once for each instruction set. The bounds below a value are counted, one bound after the other over a block of
-// values: that vectorizes, where halving does not, and gives the same index.
+// Compiled once for each instruction set. The levels whose bound lies below a value are taken one after the other, over a
+// block of values: that vectorizes, where halving does not, and ends at the same level.
 #include "fake_quantize_codebook/kernels.h"
 
 #include "cpu_isa.h"
@@ -7,27 +7,21 @@
 namespace onnxq {
 namespace {
 
-constexpr int64_t kBlock = 256;
+constexpr int64_t kBlock = 64;
 
 template <typename T>
 void run(const T* __restrict x, T* __restrict y, int64_t count, int64_t channel, const CodebookParameters& p) {
   const float scale = p.scale[p.scale_per_channel ? channel : 0];
   for (int64_t start = 0; start < count; start += kBlock) {
     const int64_t block = count - start < kBlock ? count - start : kBlock;
-    float u[kBlock];
-    int32_t index[kBlock];
-    for (int64_t i = 0; i < block; ++i) {
-      u[i] = static_cast<float>(x[start + i]) / scale;
-      index[i] = 0;
+    float u[kBlock] = {}, level[kBlock];
+    for (int64_t i = 0; i < block; ++i) u[i] = static_cast<float>(x[start + i]) / scale;
+    for (int64_t i = 0; i < kBlock; ++i) level[i] = p.levels[0];
+    for (int32_t k = 0; k + 1 < p.count; ++k) {
+      const float bound = p.bounds[k], next = p.levels[k + 1];
+      for (int64_t i = 0; i < kBlock; ++i) level[i] = u[i] > bound ? next : level[i];
     }
-    for (int32_t b = 0; b + 1 < p.count; ++b) {
-      const float bound = p.bounds[b];
-      for (int64_t i = 0; i < block; ++i) index[i] += u[i] > bound ? 1 : 0;
-    }
-    for (int64_t i = 0; i < block; ++i) {
-      const float level = p.levels[index[i]] * scale;
-      y[start + i] = static_cast<T>(u[i] == u[i] ? level : u[i]);
-    }
+    for (int64_t i = 0; i < block; ++i) y[start + i] = static_cast<T>(u[i] == u[i] ? level[i] * scale : u[i]);
   }
 }
 

@@ -23,11 +23,18 @@ def parse_function(body: str, opset: int) -> FunctionProto:
     return parser.parse_function(f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>\n{body}')
 
 
+def operator_function(name: str, opset: int) -> FunctionProto | None:
+    """The function of an operator for models of this opset; one operator, ``FixedPointConv``, has none."""
+    module = import_module(f"onnxq.operators.{_snake(name)}")
+    function: FunctionProto | None = module.function(opset) if hasattr(module, "function") else None
+    return function
+
+
 def functions_of(graph: gs.Graph) -> list[FunctionProto]:
-    """The functions of the onnxq operators in a graph; one operator, ``FixedPointConv``, has none."""
+    """The functions of the onnxq operators in a graph."""
     used = sorted({node.op for node in graph.nodes if node.domain == DOMAIN})
-    operators = [import_module(f"onnxq.operators.{_snake(name)}") for name in used]
-    return [operator.function(graph.opset) for operator in operators if hasattr(operator, "function")]
+    functions = [operator_function(name, graph.opset) for name in used]
+    return [function for function in functions if function is not None]
 
 
 def _snake(name: str) -> str:
