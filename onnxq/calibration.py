@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model
 from onnxq.graph import to_graph, to_model
-from onnxq.network import Activation, layers_of, other_activations
+from onnxq.network import SHAPED_PLACEMENTS, Activation, layers_of, other_activations
 from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
@@ -40,7 +40,7 @@ def observation_model(
     Raises:
         OnnxqError: it has no Conv or Gemm layer with constant weights.
     """
-    graph = to_graph(model, shapes=placement not in ("inputs", "outputs"))
+    graph = to_graph(model, shapes=placement in SHAPED_PLACEMENTS)
     normalize(graph)
     layers = layers_of(graph)
     tensors = [*(layer.tensor(placement) for layer in layers), *other_activations(graph, placement)]

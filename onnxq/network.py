@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.recipe import Placement
+
+SHAPED_PLACEMENTS = ("all-inputs", "every-op", "integer")  # need the shapes of all tensors
 
 # Read by placement ``all-inputs`` beside the layers, and rounded behind by ``every-op``.
 READERS = ("Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
@@ -34,6 +37,10 @@ ARITHMETIC = (
     "HardSwish",
     "Softmax",
 )
+
+# What ONNX Runtime has integer kernels for beside layers, and what moves values without changing them.
+INTEGER = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid")
+PASSING = ("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose")
 
 # Operators whose output is non-negative where their inputs are.
 _KEEP_SIGN = (
@@ -98,7 +105,7 @@ class Layer:
 
     def tensor(self, placement: Placement) -> Activation | None:
         """What is quantized for this layer, if anything is."""
-        if placement in ("inputs", "all-inputs"):
+        if placement in ("inputs", "all-inputs", "integer"):
             return self.activation
         return self.product if placement == "outputs" else Activation(self.output)
 
@@ -156,12 +163,17 @@ def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]
     """What a placement quantizes beside the tensors of layers, in execution order.
 
     ``all-inputs``: the inputs of ReLU and pooling. ``every-op``: the network's inputs, and the outputs of all
-    arithmetic operators.
+    arithmetic operators. ``integer``: the outputs of layers and of other operators that have integer kernels, behind
+    their ReLU.
 
     Requires: the shapes of tensors are known (``to_graph`` with ``shapes``).
     """
-    if placement in ("inputs", "outputs"):
+    if placement not in SHAPED_PLACEMENTS:
         return []
+    if placement == "integer":
+        made = [node.outputs[0] for node in graph.nodes if node.op in ("Conv", "Gemm", *INTEGER)]
+        products = [_product(graph, tensor) for tensor in made if tensor.dtype == np.float32]
+        return list(dict.fromkeys(product for product in products if product is not None))
     if placement == "all-inputs":
         tensors = [node.inputs[0] for node in graph.nodes if node.op in READERS]
     else:
@@ -172,6 +184,25 @@ def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]
         if isinstance(tensor, gs.Variable) and tensor.dtype == np.float32 and len(tensor.shape or ()) > 1
     ]
     return list(dict.fromkeys(map(_activation if placement == "all-inputs" else _plain, floats)))
+
+
+def moves_values(node: gs.Node) -> bool:
+    """Whether what a node makes are values of its input, and zeros."""
+    return node.op in PASSING and (node.op != "Pad" or _pads_with_zeros(node))
+
+
+def same_grids(graph: gs.Graph, quantized: Collection[str]) -> dict[str, str]:
+    """Of placement ``integer``: tensors that only move the values of quantized ones, and that whose grid they share."""
+    same: dict[str, str] = {}
+    for node in graph.nodes:
+        source, output = node.inputs[0].name if node.inputs else "", node.outputs[0]
+        if (
+            moves_values(node)
+            and (source in quantized or source in same)
+            and not any(output is tensor for tensor in graph.outputs)
+        ):
+            same[output.name] = same.get(source, source)
+    return same
 
 
 def _plain(tensor: gs.Tensor) -> Activation:

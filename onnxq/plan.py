@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -56,7 +56,11 @@ class Plan:
 
 
 def decide(
-    layers: Sequence[Layer], statistics: Statistics | None, recipe: Recipe, others: Sequence[Activation] = ()
+    layers: Sequence[Layer],
+    statistics: Statistics | None,
+    recipe: Recipe,
+    others: Sequence[Activation] = (),
+    same_grids: Mapping[str, str] | None = None,
 ) -> Plan:
     """Choose everything.
 
@@ -65,6 +69,7 @@ def decide(
     Args:
         statistics: None will do where only weights are quantized and biases stay as they are.
         others: what ``recipe.placement`` quantizes beside the tensors of layers (``onnxq.network.other_activations``).
+        same_grids: tensors that have the grid of another one (``onnxq.network.same_grids``).
 
     Raises:
         OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern of ``recipe.skip``
@@ -83,9 +88,15 @@ def decide(
         weight_users.setdefault(layer.weight_name, []).append(layer)
     of_layers = {tensor for layer in layers if (tensor := layer.tensor(recipe.placement)) is not None}
     for tensor in others:
-        if recipe.placement == "all-inputs" or tensor not in of_layers:
+        if recipe.placement != "every-op" or tensor not in of_layers:
             users.setdefault(tensor, [])
-    activations = {tensor.name: _activation(tensor, used_by, statistics, recipe) for tensor, used_by in users.items()}
+    same_grids = same_grids or {}
+    activations = {
+        tensor.name: _activation(tensor, used_by, statistics, recipe)
+        for tensor, used_by in users.items()
+        if tensor.name not in same_grids
+    }
+    activations |= {name: activations[source] for name, source in same_grids.items() if source in activations}
     weights = {name: _weight(used_by, recipe) for name, used_by in weight_users.items()}
     plan = Plan(recipe, tuple(layer.name for layer in chosen), activations, weights)
     if recipe.bias_correction == "statistics":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 import onnxq
@@ -15,7 +16,7 @@ from onnxq.correction import measured_shift
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model, set_metadata
 from onnxq.graph import OPSET, to_graph, to_model
-from onnxq.network import layers_of, other_activations
+from onnxq.network import SHAPED_PLACEMENTS, layers_of, other_activations, same_grids
 from onnxq.passes.correct_biases import correct_biases
 from onnxq.passes.normalize import normalize
 from onnxq.passes.quantize_linear import INT2_OPSET
@@ -72,10 +73,10 @@ def quantize(
             "run `onnxq calibrate` on this model"
         )
     needs_int2 = recipe.format == "qdq" and 2 in (recipe.bits_of_weight(True), recipe.bits_of_weight(False))
-    graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET, shapes=recipe.placement not in ("inputs", "outputs"))
+    graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET, shapes=recipe.placement in SHAPED_PLACEMENTS)
     normalize(graph)
     float_graph = graph.copy() if recipe.renormalize else None
-    plan = decide(layers_of(graph), seen, recipe, other_activations(graph, recipe.placement))
+    plan = make_plan(graph, seen, recipe)
     batches = list(images) if images is not None and recipe.needs_images else []
     shifts = plan.bias_shifts
     if recipe.bias_correction == "images":
@@ -98,3 +99,12 @@ def quantize(
         },
     )
     return Quantized(quantized, plan, source.ByteSize(), notes)
+
+
+def make_plan(graph: gs.Graph, statistics: Statistics | None, recipe: Recipe) -> Plan:
+    """The plan for a normalized graph."""
+    layers, others = layers_of(graph), other_activations(graph, recipe.placement)
+    same: dict[str, str] = {}
+    if recipe.placement == "integer":
+        same = same_grids(graph, {activation.name for activation in (*others, *(la.activation for la in layers))})
+    return decide(layers, statistics, recipe, others, same)

@@ -32,7 +32,7 @@ BitAllocation = Literal["none", "weights", "activations", "both"]
 WeightGrid = Literal["uniform", "kmeans", "apot", "pot", "fixed-point"]
 WeightCorrection = Literal["none", "mean", "mean-variance"]
 BiasCorrection = Literal["none", "statistics", "images"]
-Placement = Literal["inputs", "outputs", "all-inputs", "every-op"]
+Placement = Literal["inputs", "outputs", "all-inputs", "every-op", "integer"]
 Ranges = Literal["static", "dynamic"]
 Rounding = Literal["half_even", "half_up", "floor"]
 Overflow = Literal["saturate", "wrap"]
@@ -77,7 +77,8 @@ class Recipe:
             ``fixed-point`` are grids of their own, for weights too.
         act_bits, weight_bits: 2 to 8, in fixed point to 16; fractions where bits are allocated, or with ``mid-tread``
             (log2 of the bins). ``act_bits`` None leaves activations in float: weights only.
-        act_granularity, weight_granularity: one grid a channel, or one a tensor.
+        act_granularity, weight_granularity: one grid a channel, or one a tensor. None stands for a grid a channel, but
+            for activations of placement ``integer``.
         bit_alloc: which channels get bits of their own, ``act_bits`` and ``weight_bits`` being their mean. None stands
             for all that can: those with per-channel uniform grids, in onnxq's own format.
         weights: their grid; ``kmeans`` is a codebook of 2^bits levels. None stands for that of the scheme.
@@ -92,7 +93,8 @@ class Recipe:
             point for those of the other layers. With ``mid-tread`` there is no edge.
         skip: names or shell patterns of layers left in float.
         placement: quantizers at the ``inputs`` of layers; at their ``outputs``, as in the published ACIQ system; at
-            ``all-inputs``, those of ReLU and pooling included; or behind ``every-op``, all arithmetic operators.
+            ``all-inputs``, those of ReLU and pooling included; behind ``every-op``, all arithmetic operators; or
+            around everything that has ``integer`` kernels (8 bits, format ``qdq``).
         ranges: ``static``, or ``dynamic``: those of the current batch.
         std_multiplier: k of the scheme ``std``, whose threshold is k standard deviations.
         percentile: share of values kept by the scheme ``percentile``.
@@ -114,7 +116,7 @@ class Recipe:
     scheme: Scheme = "aciq"
     act_bits: float | None = 4
     weight_bits: float = 4
-    act_granularity: Granularity = "per-channel"
+    act_granularity: Granularity | None = None
     weight_granularity: Granularity = "per-channel"
     bit_alloc: BitAllocation | None = None
     weights: WeightGrid | None = None
@@ -142,6 +144,7 @@ class Recipe:
         object.__setattr__(self, "skip", (self.skip,) if isinstance(self.skip, str) else tuple(self.skip))
         self._default("weights", self.scheme if self.scheme in (*POWERS, "fixed-point") else "uniform")
         self._default("symmetric", self.scheme == "histogram" or self.moving_average)
+        self._default("act_granularity", "per-tensor" if self.placement == "integer" else "per-channel")
         self._default("bit_alloc", self._possible_allocation)
         holds_correction = self.format != "qdq" and self.weights != "fixed-point"
         self._default("weight_correction", "mean" if holds_correction else "none")
@@ -210,8 +213,14 @@ class Recipe:
                     "standard QuantizeLinear holds neither bits per channel nor corrected weights: "
                     "with --format qdq leave out --bit-alloc and --weight-correction"
                 )
+            if self.placement in ("all-inputs", "every-op"):
+                raise OnnxqError("--format qdq takes the placements inputs, outputs and integer")
             if self.weights != "uniform" or not self.has_uniform_activations or self.ranges == "dynamic":
                 raise OnnxqError("--format qdq takes uniform weights and static uniform ranges only")
+        if self.placement == "integer" and not (
+            self.format == "qdq" and self.act_bits == self.weight_bits == 8 and self.act_granularity == "per-tensor"
+        ):
+            raise OnnxqError("--placement integer goes with --format qdq, --bits 8 and per-tensor activations")
         if self.weights == "kmeans" and self.weight_bits % 1:
             raise OnnxqError("k-means weights have 2^bits levels: weight bits must be a whole number")
         if self.weights == "fixed-point" and self.weight_correction != "none":
@@ -245,7 +254,7 @@ class Recipe:
     def _knows_its_inputs(self) -> bool:
         """Whether statistics tell what the quantizer of a layer's input does to its mean."""
         return (
-            self.placement == "inputs"
+            self.placement in ("inputs", "integer")
             and self.ranges == "static"
             and self.scheme != "mid-tread"
             and (self.scheme != "fixed-point" or self.overflow == "saturate")

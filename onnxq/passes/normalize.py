@@ -1,7 +1,8 @@
 """The form that statistics and plans speak of: names and structure are the same whenever it is made.
 
 Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1);
-batch norm is folded; constants are initializers; no Identity or Dropout in the way.
+batch norm is folded; constants are initializers; no Identity or Dropout in the way; the mean over both spatial axes of
+images is a GlobalAveragePool.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def normalize(graph: gs.Graph) -> bool:
     changed |= bypass_identities(graph)
     changed |= fold_batch_norm(graph)
     changed |= normalize_gemms(graph)
+    changed |= pool_means(graph)
     changed |= name_nodes(graph)
     graph.cleanup().toposort()
     return changed
@@ -42,6 +44,18 @@ def constants_to_initializers(graph: gs.Graph) -> bool:
         node.outputs.clear()
         tensor.to_constant(values)
         changed = True
+    return changed
+
+
+def pool_means(graph: gs.Graph) -> bool:
+    """Turn ReduceMean over axes 2 and 3 of four into GlobalAveragePool, which has faster kernels, and integer ones."""
+    changed = False
+    for node in [node for node in graph.nodes if node.op == "ReduceMean"]:
+        axes = node.inputs[1] if len(node.inputs) > 1 else None
+        is_plane = isinstance(axes, gs.Constant) and sorted(int(axis) % 4 for axis in axes.values) == [2, 3]
+        if is_plane and len(node.inputs[0].shape or ()) == 4 and node.attrs.get("keepdims", 1):
+            node.op, node.attrs, node.inputs = "GlobalAveragePool", {}, node.inputs[:1]
+            changed = True
     return changed
 
 

@@ -69,7 +69,7 @@ def sites(graph: gs.Graph, plan: Plan) -> Iterator[Site]:
             consumers = [
                 node for node in consumers if node.inputs[0] is tensor and (node.name in layers or node.op in others)
             ]
-        rank = ranks[name] if name in ranks else len(tensor.shape)
+        rank = ranks[name] if name in ranks else len(tensor.shape or ())
         yield Site(tensor, rank, consumers, quantizer)
 
 

@@ -3,6 +3,9 @@
 Activations become UINT8: narrower types do not survive ONNX Runtime's optimizer (it moves them through MaxPool,
 which does not take them). Widths below 8 bits are made by a clamp before the quantizer. Weights become INT2, INT4 or
 INT8, the narrowest type that holds their bits. Every zero point must lie within the grid.
+
+Placement ``integer`` writes what ONNX Runtime fuses into integer kernels: symmetric weights, biases in INT32 at the
+scale of the products.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnxq.grids.codebook import Codebook
 from onnxq.grids.packing import pack
 from onnxq.grids.uniform import UniformGrid, broadcastable
+from onnxq.network import moves_values
 from onnxq.passes.names import Names
 from onnxq.passes.quantize_activations import CHANNEL_AXIS, sites
 from onnxq.plan import ActivationQuantizer, Plan
@@ -43,7 +47,54 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
         dequantized = _weight(graph, names, name, coded)
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = dequantized
+            if plan.recipe.placement == "integer":
+                _bias(graph, names, consumer, _uniform(coded.grid))
+    if plan.recipe.placement == "integer":
+        _move_codes(graph, names)
     return _notes(plan)
+
+
+def _move_codes(graph: gs.Graph, names: Names) -> None:
+    """Let Slice and Pad move codes instead of what they stand for.
+
+    ONNX Runtime leaves these two in float, unlike the others that only move values.
+    """
+    for node in [node for node in graph.nodes if node.op in ("Slice", "Pad") and moves_values(node)]:
+        before = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
+        readers = node.outputs[0].outputs
+        if before is None or before.op != "DequantizeLinear" or [reader.op for reader in readers] != ["QuantizeLinear"]:
+            continue
+        codes, after = before.inputs[0], readers[0]
+        same = all(np.array_equal(a.values, b.values) for a, b in zip(before.inputs[1:], after.inputs[1:], strict=True))
+        if not same:
+            continue
+        node.inputs = [codes, *node.inputs[1:]]
+        if node.op == "Pad":  # zero, as a code
+            zero = gs.Constant(names.fresh(f"{node.name}/zero"), before.inputs[2].values)
+            node.inputs = [*node.inputs[:2], zero, *node.inputs[3:]]
+        output = after.outputs[0]
+        after.outputs.clear()
+        node.outputs = [output]
+
+
+def _bias(graph: gs.Graph, names: Names, layer: gs.Node, weight: UniformGrid) -> None:
+    """The bias as INT32 codes at the scale of input times weight, where input and bias allow it."""
+    quantizer = layer.inputs[0].inputs[0] if layer.inputs[0].inputs else None
+    bias = layer.inputs[2] if len(layer.inputs) > 2 else None
+    if quantizer is None or quantizer.op != "DequantizeLinear" or not isinstance(bias, gs.Constant):
+        return
+    scale = np.broadcast_to(quantizer.inputs[1].values * weight.scale, bias.values.shape).astype(np.float32)
+    codes = np.rint(bias.values.astype(np.float64) / scale)
+    if np.abs(codes).max(initial=0) >= 2**31:
+        return
+    inputs = [
+        gs.Constant(names.fresh(f"{bias.name}/codes"), codes.astype(np.int32)),
+        gs.Constant(names.fresh(f"{bias.name}/scale"), scale),
+    ]
+    dequantized = gs.Variable(names.fresh(f"{bias.name}/dequantized"), np.float32, bias.shape)
+    node_name = names.fresh(f"{bias.name}/DequantizeLinear")
+    graph.nodes.append(gs.Node("DequantizeLinear", node_name, {"axis": 0}, inputs, [dequantized]))
+    layer.inputs[2] = dequantized
 
 
 def _parameter(values: NDArray[Any]) -> NDArray[Any]:
@@ -135,4 +186,6 @@ def _notes(plan: Plan) -> tuple[str, ...]:
     if any(_uniform(grid).scale.size > 1 for grid in plan.activations.values()):
         notes.append("per-channel activations are valid ONNX, but integer kernels need --act-granularity per-tensor")
     notes.append("ranges were widened to contain zero, as integer zero points require")
+    if recipe.placement == "inputs" and recipe.act_bits == recipe.weight_bits == 8:
+        notes.append("for integer kernels throughout, calibrate and quantize with --placement integer")
     return tuple(notes)

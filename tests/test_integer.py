@@ -1,0 +1,124 @@
+"""Files of placement ``integer``: what ONNX Runtime makes of them, and what they compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from helpers import images, parse, run, small_network
+
+import onnxq
+from onnxq.errors import OnnxqError
+from onnxq.recipe import Recipe
+
+INTEGER = {"act_bits": 8, "weight_bits": 8, "format": "qdq", "placement": "integer"}
+RANDOM = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return (RANDOM.standard_normal(shape) * 0.4).astype(np.float32)
+
+
+def quantized(model, x, **fields):
+    statistics = onnxq.calibrate(model, [x], placement="integer")
+    result = onnxq.quantize(model, statistics, Recipe(**{**INTEGER, **fields}))
+    onnx.checker.check_model(result.model, full_check=True)
+    return result
+
+
+def optimized(model, folder):
+    """Operators that ONNX Runtime ends up with."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+def close(model, got, x, tolerance=0.05):
+    want = run(model, {"input": x}, native=False)[0]
+    assert np.abs(run(got, {"input": x}, native=False)[0] - want).max() < tolerance * np.abs(want).max()
+
+
+def test_everything_is_fused(tmp_path):
+    network = small_network()
+    x = images(64)
+    result = quantized(network, x)
+    close(network, result.model, images(8, seed=9))
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 3
+    assert operators["QLinearAdd"] == operators["QGemm"] == operators["QLinearGlobalAveragePool"] == 1
+    assert operators["QuantizeLinear"] == 1
+    assert operators["DequantizeLinear"] <= 1
+    assert not {"Conv", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool"} & set(operators)
+
+
+SHORTCUT = """g (float[n,4,8,8] input) => (float[n,8,1,1] y) {
+    a = Conv <pads = [1,1,1,1]> (input, w1)
+    r = Relu (a)
+    b = Conv <pads = [1,1,1,1], strides = [2,2]> (r, w2, bias)
+    s = Slice (r, zero, end, axes, two)
+    p = Pad (s, pads)
+    t = Add (b, p)
+    u = Relu (t)
+    c = Conv (u, w3)
+    d = Conv (u, w4)
+    e = Concat <axis = 1> (c, d)
+    f = Conv (e, w5)
+    y = GlobalAveragePool (f)
+}"""
+
+
+def test_slices_padding_and_concat(tmp_path):
+    """The parameter-free shortcut of ResNets for CIFAR."""
+    model = parse(
+        SHORTCUT,
+        {
+            "w1": normal(4, 4, 3, 3), "w2": normal(8, 4, 3, 3), "bias": normal(8), "w3": normal(4, 8, 1, 1),
+            "w4": normal(4, 8, 1, 1), "w5": normal(8, 8, 1, 1), "zero": np.int64([0, 0]), "end": np.int64([8, 8]),
+            "axes": np.int64([2, 3]), "two": np.int64([2, 2]), "pads": np.int64([0, 2, 0, 0, 0, 2, 0, 0]),
+        },
+    )  # fmt: skip
+    x = images(32, (4, 8, 8))
+    result = quantized(model, x, bias_correction="none")
+    close(model, result.model, x, 0.08)
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 5
+    assert operators["QLinearConcat"] == operators["QLinearAdd"] == 1
+    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (1, 1)
+
+
+def test_padding_with_another_value_is_not_moved():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,6,6] y) {
+            a = Conv (input, w)
+            p = Pad (a, pads, one)
+            y = Conv (p, w)
+        }""",
+        {"w": normal(2, 2, 1, 1), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]), "one": np.float32(1)},
+    )
+    x = images(32, (2, 4, 4))
+    close(model, quantized(model, x).model, x)
+
+
+def test_biases_are_codes_of_the_products():
+    result = quantized(small_network(), images(64))
+    kinds = {tensor.name: tensor.data_type for tensor in result.model.graph.initializer}
+    biases = [
+        node for node in result.model.graph.node if node.output[0].endswith("/dequantized") and node.input[0] in kinds
+    ]
+    assert sum(kinds[node.input[0]] == onnx.TensorProto.INT32 for node in biases) == 4
+
+
+def test_statistics_of_another_placement():
+    with pytest.raises(OnnxqError, match="same --placement"):
+        onnxq.quantize(small_network(), onnxq.calibrate(small_network(), [images(8)]), Recipe(**INTEGER))
+
+
+@pytest.mark.parametrize("fields", [{"act_bits": 4}, {"format": "onnxq"}, {"act_granularity": "per-channel"}])
+def test_what_integer_kernels_cannot_do(fields):
+    with pytest.raises(OnnxqError, match="placement integer goes with"):
+        Recipe(**{**INTEGER, **fields})
