@@ -1,0 +1,166 @@
+"""Integer files (--format qdq --placement integer) beside those of onnxruntime.quantization.quantize_static.
+
+    python benchmarks/integer.py [TESTBED] [--json FILE]
+
+Speed: ResNet-18, ResNet-50 and MobileNetV2 with random weights, batch 8, the files in turns. Accuracy at W8A8 on the
+demo network and on TESTBED (as in accuracy.py): quantize_static with the calibration methods MinMax and Entropy,
+per-channel weights, against onnxq's default and its other schemes, on the same calibration images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from networks import Case, cases
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+import onnxq
+from onnxq.datasets import open_dataset
+from onnxq.export import export_model
+from onnxq.files import load_model, metadata, save_model
+from onnxq.loader import Loader, choose
+from onnxq.recipe import Recipe
+from onnxq.runtime import make_session
+from onnxq_cli.common import table
+
+NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
+INTEGER: dict[str, Any] = {"act_bits": 8, "weight_bits": 8, "format": "qdq", "placement": "integer"}
+SCHEMES: dict[str, dict[str, Any]] = {
+    "onnxq (default)": {},
+    "onnxq minmax": {"scheme": "minmax"},
+    "onnxq mse": {"scheme": "mse"},
+    "onnxq aciq, biases as they are": {"bias_correction": "none"},
+}
+METHODS = {"ONNX Runtime MinMax": CalibrationMethod.MinMax, "ONNX Runtime Entropy": CalibrationMethod.Entropy}
+
+
+class Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Batches as onnxruntime.quantization wants them."""
+
+    def __init__(self, name: str, batches: list[NDArray[np.float32]]) -> None:
+        self.feeds: Iterator[dict[str, NDArray[np.float32]]] = iter([{name: batch} for batch in batches])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The next feed."""
+        return next(self.feeds, None)
+
+
+def theirs(model: Path, target: Path, batches: list[NDArray[np.float32]], method: CalibrationMethod) -> Path:
+    """A file by quantize_static."""
+    name = onnx.load(model).graph.input[0].name
+    quantize_static(
+        model,
+        target,
+        Reader(name, batches),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=method,
+    )
+    return target
+
+
+def ours(model: Path, target: Path, batches: list[NDArray[np.float32]], **fields: Any) -> Path:
+    """A file by onnxq."""
+    seen = onnxq.calibrate(model, batches, provider="cpu", placement="integer")
+    save_model(onnxq.quantize(model, seen, Recipe(**{**INTEGER, **fields})).model, target)
+    return target
+
+
+def throughput(files: dict[str, Path], x: NDArray[np.float32], turns: int) -> dict[str, list[float]]:
+    """Images a second of every turn; the files take turns."""
+    sessions = {label: make_session(path, "cpu") for label, path in files.items()}
+    rates: dict[str, list[float]] = {label: [] for label in files}
+    for turn in range(turns + 1):
+        for label, session in sessions.items():
+            started = time.perf_counter()
+            session.run(None, {session.get_inputs()[0].name: x})
+            if turn > 0:  # the first one warms up
+                rates[label].append(len(x) / (time.perf_counter() - started))
+    return rates
+
+
+def speed(folder: Path, turns: int) -> dict[str, Any]:
+    """The networks of NETWORKS."""
+    report: dict[str, Any] = {}
+    random = np.random.default_rng(0)
+    rows = []
+    for arch in NETWORKS:
+        model = folder / f"{arch}.onnx"
+        save_model(export_model(arch, weights="none"), model)
+        x = random.standard_normal((8, 3, 224, 224)).astype(np.float32)
+        files = {
+            "float": model,
+            "onnxq": ours(model, folder / "ours.onnx", [x]),
+            "quantize_static": theirs(model, folder / "theirs.onnx", [x], CalibrationMethod.MinMax),
+        }
+        rates = throughput(files, x, turns)
+        median = {label: statistics.median(values) for label, values in rates.items()}
+        rows.append(
+            [arch, *(f"{median[label]:.1f}" for label in files), f"{median['onnxq'] / median['quantize_static']:.2f}",
+             f"{median['onnxq'] / median['float']:.2f}"]
+        )  # fmt: skip
+        report[arch] = rates
+    headers = ["images/s, batch 8", "float", "onnxq int8", "quantize_static", "onnxq / theirs", "onnxq / float"]
+    print(f"\n{table(headers, rows)}", flush=True)
+    return report
+
+
+def accuracy(case: Case, folder: Path) -> list[dict[str, Any]]:
+    """Files by both tools on one network."""
+    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
+    assert preprocessing is not None
+    calibration = open_dataset(case.calibration, "calib", case.classes)
+    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
+    batches = [batch.images for batch in loader]
+    files = {"float": case.model}
+    for number, (label, fields) in enumerate(SCHEMES.items()):
+        files[label] = ours(case.model, folder / f"ours{number}.onnx", batches, **fields)
+    for number, (label, method) in enumerate(METHODS.items()):
+        files[label] = theirs(case.model, folder / f"theirs{number}.onnx", batches, method)
+    test = open_dataset(case.test, "test", case.classes)
+    tests = Loader(test, preprocessing, choose(len(test), case.test_images))
+    results = onnxq.evaluate(list(files.values()), tests, provider="cpu")
+    rows = [
+        [
+            label,
+            f"{result.top1:.2f}",
+            f"{100 * result.disagreements / result.images:.1f}",
+            f"{path.stat().st_size / 1e3:.0f}",
+        ]
+        for (label, path), result in zip(files.items(), results, strict=True)
+    ]
+    print(f"\n{case.model.stem}, W8A8\n\n{table(['', 'top-1 %', 'differs %', 'kB'], rows)}", flush=True)
+    return [{**result.to_json(), "path": label} for label, result in zip(files, results, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", nargs="?", help="folder of the testbed")
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    ort.set_default_logger_severity(3)
+    with tempfile.TemporaryDirectory() as folder:
+        report: dict[str, Any] = {"images_per_second": speed(Path(folder), args.turns)}
+        for source in filter(None, ["demo", args.source]):
+            for case in cases(source):
+                report[case.model.stem] = accuracy(case, Path(folder))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
