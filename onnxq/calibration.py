@@ -81,6 +81,8 @@ def calibrate(
     Raises:
         OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
     """
+    if moving_percentile is not None and not 50 < moving_percentile <= 100:
+        raise OnnxqError("the moving percentile must be above 50 and at most 100")
     source = load_model(model) if isinstance(model, (str, Path)) else model
     observed, activations, outputs = observation_model(source, placement)
     names = observed_tensors(activations)
@@ -120,7 +122,7 @@ def calibrate(
             progress(len(batch))
     if images == 0:
         raise OnnxqError("no calibration images")
-    return Statistics(fingerprint(source), images, _with_clamped(tensors, activations), moving)
+    return Statistics(fingerprint(source), images, _with_clamped(tensors, activations), moving, moving_percentile)
 
 
 def _with_clamped(

@@ -15,7 +15,9 @@ from onnx import numpy_helper
 
 from onnxq.entropy import huffman_rate, shannon_entropy
 from onnxq.files import load_model, metadata
+from onnxq.grids.codebook import bounds_of
 from onnxq.grids.packing import unpack
+from onnxq.grids.uniform import broadcastable
 from onnxq.operators import (
     DOMAIN,
     dequantize_codebook,
@@ -24,6 +26,7 @@ from onnxq.operators import (
     fake_quantize_codebook,
     fake_quantize_fixed_point,
     fake_quantize_mid_tread,
+    fixed_point_conv,
 )
 from onnxq.runtime import check_batch, image_input, make_session
 
@@ -33,6 +36,7 @@ FAKE = (
     fake_quantize_codebook.NAME,
     fake_quantize_fixed_point.NAME,
     fake_quantize_mid_tread.NAME,
+    fixed_point_conv.NAME,
 )
 IMAGES_AT_ONCE = 4  # every quantized activation is held at once
 
@@ -74,6 +78,7 @@ def code_rates(path: str | Path, batches: Iterable[NDArray[np.float32]], *, prov
     nodes = [node for node in model.graph.node if node.domain == DOMAIN]
     centred = '"scheme": "mid-tread"' in metadata(model).get("onnxq.recipe", "")
     weights = [_weight_rate(node, constants, centred) for node in nodes if node.op_type in PACKED]
+    weights += [_wide_rate(constants[node.input[0]]) for node in model.graph.node if _is_wide(node, constants)]
     return [*_activation_rates(model, nodes, constants, batches, provider), *weights]
 
 
@@ -97,6 +102,17 @@ def _weight_rate(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], c
     return _rate(name, "weight", counts, float(bits.mean()))
 
 
+def _is_wide(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+    """Whether it begins to dequantize codes of more than 8 bits."""
+    codes = constants.get(node.input[0]) if node.op_type == "Cast" else None
+    return codes is not None and codes.data_type == onnx.TensorProto.UINT16
+
+
+def _wide_rate(codes: onnx.TensorProto) -> CodeRate:
+    counts = np.unique(numpy_helper.to_array(codes), return_counts=True)[1]
+    return _rate(codes.name.removesuffix("/codes"), "weight", counts, 16.0)
+
+
 def _activation_rates(
     model: onnx.ModelProto,
     nodes: list[onnx.NodeProto],
@@ -107,7 +123,7 @@ def _activation_rates(
     sites = [node for node in nodes if node.op_type in FAKE]
     if not sites:
         return []
-    wanted = [name for node in sites for name in (node.output[0], *(n for n in node.input[1:3] if n not in constants))]
+    wanted = [name for node in sites for name in (node.output[0], *_computed_parameters(node, constants))]
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     probe.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in wanted)
@@ -124,13 +140,18 @@ def _activation_rates(
                 counter.update(_codes(node, values, constants))
     return [
         _rate(
-            node.input[0],
+            node.output[0].removesuffix("/quantized") if node.op_type == fixed_point_conv.NAME else node.input[0],
             "activation",
             np.array(list(counter.values()), np.int64),
             _fixed_width(node, constants, len(counter)),
         )
         for node, counter in zip(sites, counted, strict=True)
     ]
+
+
+def _computed_parameters(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> list[str]:
+    """Scale and zero point of dynamic ranges."""
+    return [name for name in node.input[1:3] if node.op_type == fake_quantize.NAME and name not in constants]
 
 
 def _codes(
@@ -146,8 +167,13 @@ def _codes(
         codes = np.rint(values[node.output[0]] * np.exp2(parameter(1).astype(np.float32)))
     elif node.op_type == fake_quantize.NAME:
         codes = np.rint(values[node.output[0]] / parameter(1) + parameter(2))
-    else:  # levels, or codes of which the outermost published ones are fractions
-        codes = (values[node.output[0]] / parameter(1)).round(5)
+    elif node.op_type == fixed_point_conv.NAME:
+        fraction_bits = broadcastable(parameter(3), 4, 1)
+        codes = np.rint(values[node.output[0]] * np.exp2(fraction_bits.astype(np.float32)))
+    elif node.op_type == fake_quantize_codebook.NAME:
+        codes = np.searchsorted(bounds_of(parameter(2)), values[node.output[0]] / parameter(1)).astype(np.float32)
+    else:  # the outermost published codes are fractions
+        codes = (values[node.output[0]] / parameter(1)).round(3)
     symbols, counts = np.unique(codes, return_counts=True)
     return dict(zip(symbols.tolist(), counts.tolist(), strict=True))
 
@@ -155,7 +181,7 @@ def _codes(
 def _fixed_width(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], symbols: int) -> float:
     if node.op_type == fake_quantize.NAME:
         return float(numpy_helper.to_array(constants[node.input[3]]).mean())
-    if node.op_type == fake_quantize_fixed_point.NAME:
+    if node.op_type in (fake_quantize_fixed_point.NAME, fixed_point_conv.NAME):
         return float(next(attribute.i for attribute in node.attribute if attribute.name == "total_bits"))
     if node.op_type == fake_quantize_codebook.NAME:
         return float(np.ceil(np.log2(constants[node.input[2]].dims[0])))

@@ -36,7 +36,7 @@ class DynamicRange:
 
 
 def dynamic_range(tensor: Activation, bits: NDArray[np.int32], per_channel: bool, recipe: Recipe) -> DynamicRange:
-    """The dynamic counterpart of ``onnxq.activations.activation_grid``."""
+    """The dynamic counterpart of ``onnxq.activations.uniform_grid``."""
     nothing = np.zeros(bits.shape, np.float32)
     if recipe.scheme == "minmax":
         multiplier = nothing + ALL

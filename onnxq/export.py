@@ -20,6 +20,7 @@ from onnxq.preprocessing import Preprocessing
 from onnxq.small_stems import with_small_stem
 
 INPUT, OUTPUT = "input", "logits"
+SMALL = 32  # pixels, with a small stem
 
 
 def model_names() -> list[str]:
@@ -56,6 +57,8 @@ def export_model(
         )
     model, implied = _build(arch, weights, classes, small_stem)
     chosen = preprocessing or implied
+    if small_stem and size is None and preprocessing is None:
+        size = SMALL
     if size is not None:
         chosen = for_size(chosen, size)
     model.eval()
@@ -79,8 +82,8 @@ def export_model(
         exported = program.model_proto
     except Exception as error:  # torch raises many kinds
         raise OnnxqError(
-            f"torch cannot export {arch} for input {chosen.input_size} (too small? there is --small-stem): "
-            f"{str(error).splitlines()[0]}"
+            f"torch cannot export {arch} for input {chosen.input_size}"
+            f"{'' if small_stem else ' (too small? there is --small-stem)'}: {str(error).splitlines()[0]}"
         ) from error
     if exported.ByteSize() > MAX_PROTOBUF:
         raise OnnxqError(f"{arch} is over 2 GB, more than one ONNX file holds")

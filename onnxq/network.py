@@ -15,32 +15,17 @@ from onnxq.recipe import Placement
 
 SHAPED_PLACEMENTS = ("all-inputs", "every-op", "integer")  # need the shapes of all tensors
 
-# Read by placement ``all-inputs`` beside the layers, and rounded behind by ``every-op``.
+# Read by placement ``all-inputs`` beside the layers.
 READERS = ("Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
-ARITHMETIC = (
-    "Add",
-    "Sub",
-    "Mul",
-    "Div",
-    "Sum",
-    "MatMul",
-    "Gemm",
-    "Conv",
-    "AveragePool",
-    "GlobalAveragePool",
-    "ReduceMean",
-    "BatchNormalization",
-    "InstanceNormalization",
-    "LRN",
-    "Sigmoid",
-    "HardSigmoid",
-    "HardSwish",
-    "Softmax",
-)
-
 # What ONNX Runtime has integer kernels for beside layers, and what moves values without changing them.
 INTEGER = ("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid")
 PASSING = ("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose")
+# What leaves values on their grids; ``every-op`` rounds behind all other operators.
+KEEPS_GRID = (
+    *PASSING,
+    *("Relu", "Clip", "Concat", "Split", "Gather", "Expand", "Tile", "Identity", "Dropout", "Max", "Min", "Where"),
+    *("GlobalMaxPool", "DepthToSpace", "SpaceToDepth", "Cast", "Constant", "Shape"),
+)
 
 # Operators whose output is non-negative where their inputs are.
 _KEEP_SIGN = (
@@ -163,7 +148,7 @@ def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]
     """What a placement quantizes beside the tensors of layers, in execution order.
 
     ``all-inputs``: the inputs of ReLU and pooling. ``every-op``: the network's inputs, and the outputs of all
-    arithmetic operators. ``integer``: the outputs of layers and of other operators that have integer kernels, behind
+    operators that compute. ``integer``: the outputs of layers and of other operators that have integer kernels, behind
     their ReLU.
 
     Requires: the shapes of tensors are known (``to_graph`` with ``shapes``).
@@ -177,7 +162,7 @@ def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]
     if placement == "all-inputs":
         tensors = [node.inputs[0] for node in graph.nodes if node.op in READERS]
     else:
-        tensors = [*graph.inputs, *(node.outputs[0] for node in graph.nodes if node.op in ARITHMETIC)]
+        tensors = [*graph.inputs, *(node.outputs[0] for node in graph.nodes if node.op not in KEEPS_GRID)]
     floats = [
         tensor
         for tensor in tensors

@@ -80,6 +80,8 @@ def decide(
             raise OnnxqError("calibration statistics are needed (--stats) to quantize activations or correct biases")
         statistics = Statistics("", 0, {})
     chosen = _chosen(layers, recipe)
+    for pattern in recipe.alpha:
+        _check_pattern(pattern, layers, "alpha")
     users: dict[Activation, list[Layer]] = {}
     weight_users: dict[str, list[Layer]] = {}
     for layer in chosen:
@@ -89,7 +91,7 @@ def decide(
     of_layers = {tensor for layer in layers if (tensor := layer.tensor(recipe.placement)) is not None}
     for tensor in others:
         if recipe.placement != "every-op" or tensor not in of_layers:
-            users.setdefault(tensor, [])
+            users.setdefault(tensor, [layer for layer in chosen if layer.activation.name == tensor.name])
     same_grids = same_grids or {}
     activations = {
         tensor.name: _activation(tensor, used_by, statistics, recipe)
@@ -107,13 +109,17 @@ def decide(
 
 def _chosen(layers: Sequence[Layer], recipe: Recipe) -> list[Layer]:
     for pattern in recipe.skip:
-        if not any(fnmatchcase(layer.name, pattern) for layer in layers):
-            names = ", ".join(layer.name for layer in layers[:3])
-            raise OnnxqError(f"--skip {pattern}: no layer has such a name; layers are named like {names}")
+        _check_pattern(pattern, layers, "skip")
     chosen = [layer for layer in layers if not any(fnmatchcase(layer.name, pattern) for pattern in recipe.skip)]
     if not chosen:
         raise OnnxqError("no Conv or Gemm layer with constant weights is left to quantize")
     return chosen
+
+
+def _check_pattern(pattern: str, layers: Sequence[Layer], option: str) -> None:
+    if not any(fnmatchcase(layer.name, pattern) for layer in layers):
+        names = ", ".join(layer.name for layer in layers[:3])
+        raise OnnxqError(f"--{option} {pattern}: no layer has such a name; layers are named like {names}")
 
 
 def _weight(users: Sequence[Layer], recipe: Recipe) -> CodedWeight:
@@ -148,7 +154,7 @@ def _activation(
     before = _lookup(statistics, tensor.before) if tensor.before is not None else None
     if not per_channel:
         own, before = own.whole(), before and before.whole()
-    moving = _moving(statistics, tensor.name, per_channel) if recipe.moving_average else None
+    moving = _moving(statistics, tensor.name, per_channel, recipe) if recipe.moving_average else None
     seen = Seen(own, before, tensor.non_negative, moving)
     if recipe.scheme == "mid-tread":
         return mid_tread_grid(seen, recipe.bits_of_activation(False), recipe)
@@ -191,12 +197,19 @@ def _bias_shift(layer: Layer, plan: Plan, statistics: Statistics) -> FloatArray:
     quantized_mean = own.mean
     if grid is not None:
         quantized_mean = expected_value(own.histogram, own.anchor.astype(np.float64), grid)
-    return expected_shift(layer, plan.weights[layer.weight_name].dequantized(), own.mean, quantized_mean)
+    shift = expected_shift(layer, plan.weights[layer.weight_name].dequantized(), own.mean, quantized_mean)
+    if not np.isfinite(shift).all():
+        raise OnnxqError(f"layer {layer.name}: its bias correction is not finite; take --bias-correction none")
+    return shift
 
 
-def _moving(statistics: Statistics, name: str, per_channel: bool) -> FloatArray:
-    if name not in statistics.moving:
-        raise OnnxqError("the statistics have no moving average; run `onnxq calibrate --moving-percentile 99.99`")
+def _moving(statistics: Statistics, name: str, per_channel: bool, recipe: Recipe) -> FloatArray:
+    asked = recipe.percentile
+    if statistics.moving_percentile != asked:
+        raise OnnxqError(
+            f"the statistics have no moving average of the {asked:g}th percentile; run `onnxq calibrate` again with "
+            f"--moving-percentile {asked:g}"
+        )
     averages = statistics.moving[name]
     return averages[:-1] if per_channel else averages[-1:]
 

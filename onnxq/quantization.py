@@ -17,6 +17,7 @@ from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model, set_metadata
 from onnxq.graph import OPSET, to_graph, to_model
 from onnxq.network import SHAPED_PLACEMENTS, layers_of, other_activations, same_grids
+from onnxq.operators import fixed_point_conv
 from onnxq.passes.correct_biases import correct_biases
 from onnxq.passes.normalize import normalize
 from onnxq.passes.quantize_linear import INT2_OPSET
@@ -85,8 +86,9 @@ def quantize(
     if float_graph is not None:
         match = measured_match(float_graph, graph, source, plan, batches, provider=provider, progress=progress)
         plan = renormalized(plan, graph, match)
-        notes += correct_biases(graph, match.offsets, match.gains)
+        notes += match.notes + correct_biases(graph, match.offsets, match.gains)
     notes += carry_out(graph, plan)
+    is_native = any(node.op == fixed_point_conv.NAME for node in graph.nodes)
     quantized = to_model(graph, source)
     set_metadata(
         quantized,
@@ -95,7 +97,7 @@ def quantize(
             "onnxq.recipe": recipe.to_json(),
             "onnxq.source": actual,
             "onnxq.calibration_images": str(seen.images if seen is not None else 0),
-            **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if recipe.bit_true else {}),
+            **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },
     )
     return Quantized(quantized, plan, source.ByteSize(), notes)

@@ -89,8 +89,8 @@ class Recipe:
             ``statistics`` where these are of the inputs and their ranges static, for ``none`` elsewhere.
         renormalize: match mean and variance of each Conv output channel to the float network's, measured on calibration
             images (``onnxq.renormalization``).
-        edge_bits: for weights and activations of the first and the last layer, 2 to 8. None stands for 8, and in fixed
-            point for those of the other layers. With ``mid-tread`` there is no edge.
+        edge_bits: for weights and activations of the first and the last layer, as many as both can have. None stands
+            for 8, and in fixed point for those of the other layers. With ``mid-tread`` there is no edge.
         skip: names or shell patterns of layers left in float.
         placement: quantizers at the ``inputs`` of layers; at their ``outputs``, as in the published ACIQ system; at
             ``all-inputs``, those of ReLU and pooling included; behind ``every-op``, all arithmetic operators; or
@@ -98,7 +98,7 @@ class Recipe:
         ranges: ``static``, or ``dynamic``: those of the current batch.
         std_multiplier: k of the scheme ``std``, whose threshold is k standard deviations.
         percentile: share of values kept by the scheme ``percentile``.
-        moving_average: ``percentile`` takes the moving average over calibration batches.
+        moving_average: take the moving average of this percentile over calibration batches.
         symmetric: narrow symmetric ranges of uniform grids: codes -(2^(bits-1) - 1) .. 2^(bits-1) - 1. None stands for
             what the scheme wants: true for ``histogram`` and with ``moving_average``.
         alpha: thresholds of ``apot`` and ``pot``: layer name or pattern -> {"weight": in standard deviations,
@@ -131,7 +131,7 @@ class Recipe:
     percentile: float = 99.99
     moving_average: bool = False
     symmetric: bool | None = None
-    alpha: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    alpha: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
     overflow_rate: float = 0.0
     rounding: Rounding = "half_even"
     overflow: Overflow = "saturate"
@@ -173,16 +173,26 @@ class Recipe:
         patterns = [self.skip] if isinstance(self.skip, str) else self.skip
         if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
             raise OnnxqError(f"skip must be a list of names or patterns, not {self.skip!r}")
-        if not isinstance(self.alpha, Mapping) or not all(map(_is_threshold, self.alpha.values())):
+        if (
+            not isinstance(self.alpha, Mapping)
+            or not all(isinstance(name, str) for name in self.alpha)
+            or not all(map(_is_threshold, self.alpha.values()))
+        ):
             raise OnnxqError(
-                "alpha must map names of layers to positive thresholds, like "
+                "alpha must map names of layers to thresholds, positive numbers, like "
                 '{"layer1.*": {"weight": 3.0, "activation": 6.0}}'
             )
 
     def _check_numbers(self) -> None:
-        for name, own in (("act_bits", self.scheme), ("weight_bits", self.weights), ("edge_bits", None)):
+        wide_weights = self.weights == "fixed-point"
+        wide_activations = self.scheme == "fixed-point" or self.act_bits is None
+        for name, wide in (
+            ("act_bits", wide_activations),
+            ("weight_bits", wide_weights),
+            ("edge_bits", wide_weights and wide_activations),
+        ):
             value = getattr(self, name)
-            most = 16 if "fixed-point" in (own or (self.scheme, self.weights)) else 8
+            most = 16 if wide else 8
             if value is not None and not 2 <= value <= most:
                 raise OnnxqError(f"{name.replace('_', ' ')} must lie between 2 and {most}, not {value}")
         if self.edge_bits is not None and self.edge_bits != int(self.edge_bits):
@@ -198,6 +208,12 @@ class Recipe:
             raise OnnxqError("the percentile must be above 50 and at most 100")
         if not 0 <= self.overflow_rate < 1:
             raise OnnxqError("the overflow rate must be at least 0 and below 1")
+        for name, scheme in (("std_multiplier", "std"), ("percentile", "percentile")):
+            if getattr(self, name) != _DEFAULTS[name] and self.scheme != scheme:
+                raise OnnxqError(f"the {name.replace('_', ' ')} goes with --scheme {scheme}")
+        for name in ("rounding", "overflow", "overflow_rate"):
+            if getattr(self, name) != _DEFAULTS[name] and "fixed-point" not in (self.scheme, self.weights):
+                raise OnnxqError(f"{name.replace('_', ' ')} goes with --scheme fixed-point")
 
     def _check_combinations(self) -> None:
         if self.bit_alloc not in ("none", self._possible_allocation) and self._possible_allocation != "both":
@@ -233,8 +249,10 @@ class Recipe:
             raise OnnxqError(f"symmetric ranges go with the schemes {', '.join(SYMMETRIC_SCHEMES)}")
         if self.moving_average and (self.scheme != "percentile" or not self.symmetric):
             raise OnnxqError("the moving average is one of symmetric ranges of --scheme percentile")
-        if self.bit_true and (self.scheme != "fixed-point" or self.placement != "every-op"):
-            raise OnnxqError("--bit-true needs --scheme fixed-point and --placement every-op")
+        if self.bit_true and (
+            self.scheme != "fixed-point" or self.weights != "fixed-point" or self.placement != "every-op"
+        ):
+            raise OnnxqError("--bit-true needs --scheme fixed-point, for weights too, and --placement every-op")
         if self.alpha and not {self.scheme, self.weights} & set(POWERS):
             raise OnnxqError("thresholds from --alpha go with apot and pot")
         if self.bias_correction == "images" and self.placement != "inputs":
@@ -276,7 +294,12 @@ class Recipe:
     @property
     def needs_images(self) -> bool:
         """Whether something is measured on images while quantizing."""
-        return self.bias_correction == "images" or self.renormalize
+        return self.image_passes > 0
+
+    @property
+    def image_passes(self) -> int:
+        """How often images are run through while quantizing."""
+        return (self.bias_correction == "images") + 2 * self.renormalize
 
     @property
     def allocates_activations(self) -> bool:
@@ -316,5 +339,11 @@ def _is_threshold(entry: object) -> bool:
     return (
         isinstance(entry, Mapping)
         and set(entry) <= {"weight", "activation"}
-        and all(isinstance(value, (int, float)) and value > 0 for value in entry.values())
+        and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-30 < value < 1e30
+            for value in entry.values()
+        )
     )
+
+
+_DEFAULTS = {entry.name: entry.default for entry in dataclasses.fields(Recipe)}

@@ -21,22 +21,27 @@ from onnxq.errors import OnnxqError
 from onnxq.graph import to_model
 from onnxq.passes.insert_moments import Moments, insert_moments
 from onnxq.plan import Plan
-from onnxq.recipe import Recipe
 from onnxq.rewrite import carry_out
 from onnxq.runtime import check_batch, image_input, make_session
-from onnxq.weights import CodedWeight, code_weight, scaled
+from onnxq.weights import scaled
 
 FloatArray = NDArray[np.float64]
 
 LARGEST_GAIN = 4.0  # a channel that lost more than this has lost its signal: amplifying what is left makes noise
+FEWEST_VALUES = 64  # of a channel in a batch, to normalize by its mean and variance
 
 
 @dataclass(frozen=True)
 class Match:
-    """What to do to layers, by node name, float64 [C]: multiply weights and bias by ``gains``, then add ``offsets``."""
+    """What to do to layers, by node name, float64 [C]: multiply weights and bias by ``gains``, then add ``offsets``.
+
+    Attributes:
+        notes: layers that could not be matched, a sentence each.
+    """
 
     gains: dict[str, FloatArray]
     offsets: dict[str, FloatArray]
+    notes: tuple[str, ...]
 
 
 def measured_match(
@@ -51,28 +56,53 @@ def measured_match(
 ) -> Match:
     """Gains and offsets of the convolutions of a plan.
 
+    Left out are layers of which a batch shows fewer than 64 values a channel (they are normalized by what the batch
+    shows), and those whose bias the graph computes. Layers that share a weight, and fixed-point weights, whose steps
+    are powers of two, have gain 1.
+
     Args:
         float_graph: normalized; graph: the same with its biases corrected, if they are to be. Both stay as they are.
         source: the model that they come from.
-        batches: preprocessed images, float32 [N, C, H, W]; more than one a batch.
+        batches: preprocessed images, float32 [N, C, H, W]. A smaller last one is not used.
 
     Raises:
         OnnxqError: the images do not fit the model, or there are none.
     """
-    layers = [node.name for node in graph.nodes if node.op == "Conv" and node.name in set(plan.layers)]
-    want = _moments(float_graph.copy(), source, layers, None, batches, provider, None)
+    size = max((len(batch) for batch in batches), default=0)
+    batches = [batch for batch in batches if len(batch) == size > 0]
+    if not batches:
+        raise OnnxqError("no images to renormalize on")
+    layers, notes = _matchable(graph, plan)
+    want = _moments(float_graph.copy(), source, layers, None, batches, provider, progress)
+    few = [name for name in layers if want[name].count < FEWEST_VALUES]
+    notes += [
+        f"layer {name}: {want[name].count} values a channel in a batch are too few to renormalize by; "
+        "larger batches (--batch-size) have more"
+        for name in few
+    ]
+    layers = [name for name in layers if name not in few]
     quantized = graph.copy()
     carry_out(quantized, plan)
     got = _moments(quantized, source, layers, want, batches, provider, progress)
-    shared = _shared_weights(graph, layers)
+    fixed = set(layers) if plan.recipe.weights == "fixed-point" else _shared_weights(graph, layers)
     gains, offsets = {}, {}
     for name in layers:
-        (mean, variance), (quantized_mean, quantized_variance) = want[name], got[name]
-        ratio = np.sqrt(variance / np.maximum(quantized_variance, 1e-30))
-        usable = (ratio <= LARGEST_GAIN) & (ratio >= 1 / LARGEST_GAIN) & (name not in shared)
+        ratio = np.sqrt(want[name].variance / np.maximum(got[name].variance, 1e-30))
+        usable = (ratio <= LARGEST_GAIN) & (ratio >= 1 / LARGEST_GAIN) & (name not in fixed)
         gains[name] = np.where(usable, ratio, 1.0)
-        offsets[name] = mean - gains[name] * quantized_mean
-    return Match(gains, offsets)
+        offsets[name] = want[name].mean - gains[name] * got[name].mean
+    return Match(gains, offsets, tuple(notes))
+
+
+def _matchable(graph: gs.Graph, plan: Plan) -> tuple[list[str], list[str]]:
+    """Convolutions with a constant bias or none, and a note for each of the others."""
+    layers, notes = [], []
+    for node in [node for node in graph.nodes if node.op == "Conv" and node.name in set(plan.layers)]:
+        if len(node.inputs) > 2 and not node.inputs[2].is_empty() and not isinstance(node.inputs[2], gs.Constant):
+            notes.append(f"layer {node.name}: its bias is computed by the graph and was not renormalized")
+        else:
+            layers.append(node.name)
+    return layers, notes
 
 
 def _shared_weights(graph: gs.Graph, layers: Sequence[str]) -> set[str]:
@@ -93,31 +123,30 @@ def _moments(
     provider: str,
     progress: Callable[[int], None] | None,
 ) -> dict[str, Moments]:
-    """Mean and variance of each layer's output over all images, float64 [C]."""
+    """Of each layer's output over all images."""
+    if not layers:
+        return {}
     outputs = insert_moments(graph, layers, targets)
     session = make_session(to_model(graph, source), provider)
-    sums = [(np.zeros(1), np.zeros(1)) for _ in layers]
-    images = 0
-    for batch in batches:
-        if not len(batch):
-            continue
+    means = [np.zeros(1) for _ in layers]
+    squares = [np.zeros(1) for _ in layers]
+    counts = [0 for _ in layers]
+    for number, batch in enumerate(batches):
         check_batch(session, batch, "the model")
-        values = [value.astype(np.float64) for value in session.run(outputs, {image_input(session).name: batch})]
+        values = session.run(outputs, {image_input(session).name: batch})
         if not all(np.isfinite(value).all() for value in values):
-            raise OnnxqError(f"NaN or infinite activations on images {images} to {images + len(batch) - 1}")
-        sums = [
-            (first + mean * len(batch), second + (variance + mean * mean) * len(batch))
-            for (first, second), mean, variance in zip(sums, values[::2], values[1::2], strict=True)
-        ]
-        images += len(batch)
+            raise OnnxqError(f"NaN or infinite activations in batch {number} of the images to renormalize on")
+        for index, (mean, variance, count) in enumerate(zip(values[::3], values[1::3], values[2::3], strict=True)):
+            means[index] = means[index] + mean.astype(np.float64)
+            squares[index] = squares[index] + variance.astype(np.float64) + mean.astype(np.float64) ** 2
+            counts[index] = int(count)
         if progress:
             progress(len(batch))
-    if images == 0:
-        raise OnnxqError("no images to measure on")
-    return {
-        name: (first / images, np.maximum(second / images - (first / images) ** 2, 0))
-        for name, (first, second) in zip(layers, sums, strict=True)
-    }
+    result = {}
+    for name, total, square, count in zip(layers, means, squares, counts, strict=True):
+        mean = total / len(batches)
+        result[name] = Moments(mean, np.maximum(square / len(batches) - mean * mean, 0), count)
+    return result
 
 
 def renormalized(plan: Plan, graph: gs.Graph, match: Match) -> Plan:
@@ -126,13 +155,6 @@ def renormalized(plan: Plan, graph: gs.Graph, match: Match) -> Plan:
     for node in graph.nodes:
         gain = match.gains.get(node.name)
         if gain is not None and (gain != 1).any():
-            weight = node.inputs[1]
-            weights[weight.name] = _with_gain(weights[weight.name], weight.values, gain, plan.recipe)
+            name = node.inputs[1].name
+            weights[name] = scaled(weights[name], gain)
     return dataclasses.replace(plan, weights=weights)
-
-
-def _with_gain(coded: CodedWeight, weight: NDArray[np.float32], gain: FloatArray, recipe: Recipe) -> CodedWeight:
-    if recipe.weights != "fixed-point":
-        return scaled(coded, gain)
-    larger = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)  # steps are powers of two
-    return code_weight(larger, float(coded.bits[0]), recipe, allocate=False)

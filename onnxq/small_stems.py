@@ -27,7 +27,8 @@ def with_small_stem(model: nn.Module, arch: str) -> nn.Module:
     change = _resnet if arch.startswith(("resnet", "resnext", "wide_resnet")) else changes.get(arch)
     if change is None:
         raise OnnxqError(
-            f"--small-stem: there is none for {arch}; there are for resnet*, resnext*, {', '.join(changes)}"
+            f"--small-stem: there is none for {arch}; there are for resnet*, resnext*, wide_resnet*, "
+            f"{', '.join(changes)}"
         )
     torch.manual_seed(0)
     change(model)

@@ -157,12 +157,14 @@ class Statistics:
         tensors: by name.
         moving: by name, the moving average over batches of a percentile of |x|, float64 [C + 1]: of each channel, and
             of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
+        moving_percentile: that percentile.
     """
 
     fingerprint: str
     images: int
     tensors: dict[str, TensorStatistics]
     moving: dict[str, FloatArray] = field(default_factory=dict)
+    moving_percentile: float | None = None
 
     def merge(self, other: Statistics) -> Statistics:
         """Statistics of two shards of the calibration images together.
@@ -173,7 +175,7 @@ class Statistics:
         Raises:
             OnnxqError: they belong to different models.
         """
-        same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving.keys() == other.moving.keys()
+        same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving_percentile == other.moving_percentile
         if self.fingerprint != other.fingerprint or not same_tensors:
             raise OnnxqError("these statistics belong to different models and cannot be merged")
         merged = {name: tensor.merge(other.tensors[name]) for name, tensor in self.tensors.items()}
@@ -182,7 +184,7 @@ class Statistics:
             name: (average * self.images + other.moving[name] * other.images) / images
             for name, average in self.moving.items()
         }
-        return Statistics(self.fingerprint, images, merged, moving)
+        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile)
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file: JSON in ``meta``, and every field of all tensors as one array along the channels.
@@ -195,6 +197,7 @@ class Statistics:
             "format": FORMAT,
             "fingerprint": self.fingerprint,
             "images": self.images,
+            "moving_percentile": self.moving_percentile,
             "tensors": [
                 {"name": name, "channels": len(tensor.minimum), "count": tensor.count}
                 for name, tensor in self.tensors.items()
@@ -239,4 +242,4 @@ class Statistics:
             )
             if moving is not None:
                 averages[entry["name"]] = moving[part.start + position : part.stop + position + 1]
-        return Statistics(meta["fingerprint"], meta["images"], tensors, averages)
+        return Statistics(meta["fingerprint"], meta["images"], tensors, averages, meta.get("moving_percentile"))

@@ -113,13 +113,21 @@ def _powers(
     spread = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
     normalized = (groups - mean[:, None]) / spread[:, None]
     if alpha is None:
-        sample = normalized[:, :: max(1, normalized.shape[1] // max(SAMPLE, SAMPLES // len(normalized)))]
+        sample = _sample(normalized)
         threshold, centre = _fitted(sample, levels, value_threshold(sample, levels))
     else:
         threshold, centre = np.full(len(groups), alpha), np.zeros(len(groups))
     codes = _nearest(normalized, levels, threshold, centre)
     scale, offset = (array.astype(np.float32) for array in (threshold * spread, mean + centre * spread))
     return codes.reshape(rows.shape), Codebook(levels[None], scale, offset)
+
+
+def _sample(rows: FloatArray) -> FloatArray:
+    """Some columns at random: a regular choice would see but one tap of a kernel."""
+    wanted = max(SAMPLE, SAMPLES // len(rows))
+    if rows.shape[1] <= wanted:
+        return rows
+    return rows[:, np.random.default_rng(0).choice(rows.shape[1], wanted, replace=False)]
 
 
 def _nearest(rows: FloatArray, levels: NDArray[np.float32], scale: FloatArray, offset: FloatArray) -> NDArray[np.uint8]:
@@ -178,7 +186,9 @@ def scaled(coded: CodedWeight, gain: FloatArray) -> CodedWeight:
     """The same codes for weights ``gain`` times as large, float64 [C]."""
     scale = (coded.grid.scale * gain).astype(np.float32)
     if isinstance(coded.grid, UniformGrid):
-        return replace(coded, grid=replace(coded.grid, scale=scale))
+        zero_point = np.broadcast_to(coded.grid.zero_point, scale.shape).copy()
+        bits = np.broadcast_to(coded.bits, scale.shape).copy()
+        return CodedWeight(coded.codes, bits, UniformGrid(scale, zero_point, bits))
     return replace(coded, grid=Codebook(coded.grid.levels, scale, (coded.grid.offset * gain).astype(np.float32)))
 
 

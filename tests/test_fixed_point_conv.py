@@ -117,3 +117,8 @@ def test_shapes_that_do_not_fit_are_refused():
         run_kernel(one, np.ones((1, 3, 1, 1), np.float32), np.zeros(1, np.float32), grid, **geometry)
     with pytest.raises(Exception, match="bias"):
         run_kernel(one, np.ones((1, 2, 1, 1), np.float32), np.zeros(2, np.float32), grid, **geometry)
+    for name in ("strides", "dilations"):
+        with pytest.raises(Exception, match="must be positive"):
+            run_kernel(
+                one, np.ones((1, 2, 1, 1), np.float32), np.zeros(1, np.float32), grid, **{**geometry, name: (0, 1)}
+            )

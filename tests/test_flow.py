@@ -35,7 +35,7 @@ def by_placement(network):
     """Statistics of every placement."""
     batches = [images(16, seed=seed) for seed in range(4)]
     return {
-        placement: onnxq.calibrate(network, batches, placement=placement, moving_percentile=99.9)
+        placement: onnxq.calibrate(network, batches, placement=placement, moving_percentile=99.99)
         for placement in choices(Placement)
     }
 
@@ -134,6 +134,7 @@ COMBINATIONS = [
     {"scheme": "minmax", "symmetric": True, "act_granularity": "per-tensor", "placement": "outputs"},
     {"scheme": "percentile", "moving_average": True, "act_bits": 5, "placement": "inputs"},
     {"placement": "all-inputs", "renormalize": True},
+    {"format": "qdq", "renormalize": True, "weight_granularity": "per-tensor"},
     {"act_bits": None, "weight_bits": 3},
     {"act_bits": None, "weights": "apot", "renormalize": True},
     {"act_bits": None, "weights": "fixed-point", "bias_correction": "images"},
@@ -273,8 +274,12 @@ def test_moving_averages(network):
         want = 0.9 * want + 0.1 * np.abs(batch).max(axis=(0, 2, 3))
     np.testing.assert_allclose(seen.moving["input"][:-1], want, rtol=1e-5)
     assert seen.moving["ra"].shape == (7,)
-    with pytest.raises(OnnxqError, match="--moving-percentile"):
-        onnxq.quantize(network, onnxq.calibrate(network, batches), Recipe("percentile", moving_average=True))
+    for other in (onnxq.calibrate(network, batches), seen):
+        with pytest.raises(OnnxqError, match=r"--moving-percentile 99\.99"):
+            onnxq.quantize(network, other, Recipe("percentile", moving_average=True))
+    onnxq.quantize(network, seen, Recipe("percentile", moving_average=True, percentile=100))
+    with pytest.raises(OnnxqError, match="moving percentile"):
+        onnxq.calibrate(network, batches, moving_percentile=200)
 
 
 def test_biases_measured_on_images_restore_the_mean(network, statistics):

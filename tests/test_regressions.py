@@ -11,13 +11,16 @@ from onnx import helper, numpy_helper
 import onnxq
 from onnxq.clipping.percentile import percentile_interval
 from onnxq.code_statistics import code_rates
+from onnxq.entropy import shannon_entropy
 from onnxq.errors import OnnxqError
 from onnxq.graph import to_graph
+from onnxq.grids import codebook, fixed_point
 from onnxq.network import layers_of
 from onnxq.operators.observe import observe
 from onnxq.passes.normalize import normalize
 from onnxq.preprocessing import Preprocessing
 from onnxq.statistics import TensorStatistics
+from onnxq.weights import code_weight
 
 RANDOM = np.random.default_rng(0)
 
@@ -263,3 +266,149 @@ def test_outputs_behind_relu_and_clip_are_quantized_where_the_chain_ends():
     assert "c" in result.plan.activations
     want, got = (run(m, {"input": x}, native=False)[0] for m in (model, result.model))
     assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_weights_on_powers_of_two_see_all_taps():
+    """512 columns of 4,608 at a regular distance were all of one tap."""
+    envelope = np.full((3, 3), 0.3, np.float32)
+    envelope[1, 1] = 2
+    weight = np.random.default_rng(0).standard_normal((512, 512, 3, 3)).astype(np.float32) * envelope
+    coded = code_weight(weight, 4, onnxq.Recipe("apot"), allocate=False)
+    assert ((coded.dequantized() - weight) ** 2).mean() < 0.05 * (weight**2).mean()
+
+
+def test_dead_channels_and_rounding_down():
+    """A channel that is all zero, in a tensor whose grid is that of the others."""
+    w, b = normal(4, 2, 3, 3), np.float32([0, 0.1, -50, 0])
+    model = parse(
+        """g (float[n,2,8,8] input) => (float[n,3,2,2] y) {
+            a = Conv (input, w, b)
+            r = Relu (a)
+            p = MaxPool <kernel_shape = [2,2], strides = [2,2]> (r)
+            y = Conv (p, v)
+        }""",
+        {"w": w, "b": b, "v": normal(3, 4, 2, 2)},
+    )
+    close_to_float(model, images(8, (2, 8, 8)), scheme="fixed-point", act_granularity="per-tensor", rounding="floor")
+
+
+def test_an_output_that_feeds_a_layer_stays_as_it_is():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] r, float[n,2,4,4] y) {
+            a = Conv (input, w)
+            r = Relu (a)
+            y = Conv (r, w)
+        }""",
+        {"w": normal(2, 2, 1, 1)},
+    )
+    x = images(8, (2, 4, 4))
+    for placement in ("inputs", "all-inputs"):
+        statistics = onnxq.calibrate(model, [x], placement=placement)
+        recipe = onnxq.Recipe("minmax", act_bits=3, edge_bits=3, placement=placement)
+        result = onnxq.quantize(model, statistics, recipe).model
+        assert len(np.unique(run(result, {"input": x}, native=False)[0])) > 16
+    assert [value.name for value in result.graph.output] == ["r", "y"]
+
+
+def test_wrapping_keeps_the_largest_value():
+    x = np.float32([-1, -0.3, 0.2, 1])
+    for reach in (1.0, 0.99, 0.995):
+        grid = fixed_point.grid_from_reach(np.array([reach]), 6, overflow="wrap")
+        got = fixed_point.fake_quantize(x * np.float32(reach), grid, 0)
+        assert np.abs(got - x * np.float32(reach)).max() < 0.07
+
+
+def test_layers_with_few_values_are_not_renormalized():
+    model = parse(
+        """g (float[n,2,8,8] input) => (float[n,4,8,8] y) {
+            a = Conv (input, w)
+            g = GlobalAveragePool (a)
+            e = Conv (g, v)
+            s = Sigmoid (e)
+            m = Mul (a, s)
+            y = Conv (m, v)
+        }""",
+        {"w": normal(4, 2, 1, 1), "v": normal(4, 4, 1, 1)},
+    )
+    x = images(32, (2, 8, 8))
+    statistics = onnxq.calibrate(model, [x])
+    recipe = onnxq.Recipe(act_bits=8, weight_bits=8, renormalize=True)
+    result = onnxq.quantize(model, statistics, recipe, images=[x[:16], x[16:30], x[30:]])
+    assert [note for note in result.notes if "too few to renormalize" in note]
+    single = onnxq.quantize(model, statistics, recipe, images=[x[index : index + 1] for index in range(32)])
+    want = run(model, {"input": x}, native=False)[0]
+    for quantized in (result, single):
+        got = run(quantized.model, {"input": x}, native=False)[0]
+        assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_every_op_rounds_what_it_does_not_know():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y) {
+            a = Conv (input, w)
+            b = LeakyRelu (a)
+            c = Tanh (b)
+            y = Conv (c, w)
+        }""",
+        {"w": normal(2, 2, 1, 1)},
+    )
+    statistics = onnxq.calibrate(model, [images(8, (2, 4, 4))], placement="every-op")
+    result = onnxq.quantize(model, statistics, onnxq.Recipe(act_bits=8, weight_bits=8, placement="every-op"))
+    assert set(result.plan.activations) == {"input", "a", "b", "c", "y"}
+    assert (result.plan.activations["input"].bits == 8).all()
+
+
+def test_edges_of_every_op_have_their_bits():
+    model = small_network()
+    statistics = onnxq.calibrate(model, [images(32)], placement="every-op")
+    plan = onnxq.quantize(model, statistics, onnxq.Recipe(placement="every-op", bit_alloc="none")).plan
+    bits = {name: int(grid.bits.max()) for name, grid in plan.activations.items()}
+    assert (bits["input"], bits["a"], bits["logits"], bits["b"]) == (8, 8, 8, 4)
+
+
+def test_options_without_effect_are_refused():
+    for fields in ({"rounding": "floor"}, {"overflow_rate": 0.1}, {"percentile": 90.0}, {"std_multiplier": 3.0}):
+        with pytest.raises(OnnxqError, match="goes with --scheme"):
+            onnxq.Recipe(**fields)
+    assert hash(onnxq.Recipe()) == hash(onnxq.Recipe())
+    for fields in ({"scheme": "fixed-point", "weights": "uniform"}, {"weights": "fixed-point"}):
+        with pytest.raises(OnnxqError, match="edge bits must lie between 2 and 8"):
+            onnxq.Recipe(edge_bits=16, **fields)
+    for alpha in (
+        {"*": {"weight": np.inf}},
+        {1: {"weight": 3.0}},
+        {"*": {"weight": True}},
+        {"*": {"activation": 1e-50}},
+    ):
+        with pytest.raises(OnnxqError, match="alpha must map"):
+            onnxq.Recipe("apot", alpha=alpha)
+    with pytest.raises(OnnxqError, match="--alpha nothing: no layer"):
+        onnxq.quantize(
+            small_network(),
+            None,
+            onnxq.Recipe(act_bits=None, bias_correction="none", weights="apot", alpha={"nothing": {"weight": 3}}),
+        )
+
+
+def test_entropy_of_small_levels_and_wide_codes(tmp_path):
+    model = small_network()
+    x = images(16)
+    statistics = onnxq.calibrate(model, [x])
+    result = onnxq.quantize(model, statistics, onnxq.Recipe("pot", act_bits=6, weight_bits=4))
+    onnxq.save_model(result.model, tmp_path / "pot.onnx")
+    rates = {rate.name: rate for rate in code_rates(tmp_path / "pot.onnx", [x])}
+    ra = np.maximum(run_tensor(model, "a", x), 0)
+    grid = result.plan.activations["ra"]
+    counts = np.unique(codebook.codes_of(ra, grid, 1), return_counts=True)[1]
+    assert rates["ra"].entropy == pytest.approx(shannon_entropy(counts), rel=0.02), "of nearly the same activations"
+    wide = onnxq.quantize(model, statistics, onnxq.Recipe("fixed-point", act_bits=12, weight_bits=12))
+    onnxq.save_model(wide.model, tmp_path / "wide.onnx")
+    rates = {rate.name: rate for rate in code_rates(tmp_path / "wide.onnx", [x])}
+    assert rates["w1"].values == 6 * 3 * 9
+
+
+def run_tensor(model, name, x):
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return run(copy, {"input": x}, native=False)[-1]

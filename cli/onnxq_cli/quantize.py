@@ -84,7 +84,7 @@ recipe_options = options(
         "--symmetric/--asymmetric", default=None, help="Narrow symmetric ranges.  [default: only --scheme histogram]"
     ),
     click.option(
-        "--alpha", "alpha_file", metavar="FILE", help="Thresholds of apot and pot by layer (YAML; docs/methods.md)."
+        "--alpha", "alpha_file", metavar="FILE", help="Thresholds of apot and pot by layer (YAML; docs/schemes)."
     ),
     click.option("--overflow-rate", type=float, help="Share of values that fixed point may cut off.  [default: 0]"),
     click.option("--rounding", type=choice("rounding"), help="Of fixed-point activations.  [default: half_even]"),
@@ -159,7 +159,7 @@ def command(
     loader = None
     if data is not None and asked.needs_images:
         loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
-    with _progress(loader) as update:
+    with _progress(loader, asked.image_passes) as update:
         batches = (batch.images for batch in loader) if loader is not None else None
         result = onnxq.quantize(model, stats, asked, images=batches, provider=provider, progress=update)
     before = result.float_bytes
@@ -176,10 +176,10 @@ def command(
 
 
 @contextmanager
-def _progress(loader: Loader | None) -> Iterator[Callable[[int], None] | None]:
+def _progress(loader: Loader | None, passes: int) -> Iterator[Callable[[int], None] | None]:
     """A progress bar over the images, if there are any."""
     if loader is None:
         yield None
         return
-    with progress("correcting", len(loader)) as update:
+    with progress("measuring", passes * len(loader)) as update:
         yield update

@@ -27,6 +27,8 @@ struct Kernel {
     group = info.GetAttribute<int64_t>("group");
     if (strides.size() != 2 || pads.size() != 4 || dilations.size() != 2 || group < 1)
       fail(kName, "strides and dilations must have 2 values, pads 4, and group must be positive");
+    for (const Values* values : {&strides, &dilations})
+      if (values->at(0) < 1 || values->at(1) < 1) fail(kName, "strides and dilations must be positive");
   }
 
   FixedPointConvShape shape_of(const Values& x, const Values& w) const {

@@ -22,6 +22,7 @@ from onnxq.histogram import bin_edges
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]
+NARROW = 1e-9  # steps
 StepGrid = UniformGrid | MidTreadGrid | FixedPointGrid
 Grid = StepGrid | CodebookGrid
 
@@ -40,9 +41,9 @@ def expected_squared_error(histogram: Counts, anchor: FloatArray, grid: Grid) ->
         count, first, second, levels = _moments(histogram, anchor, grid)
         error: FloatArray = (second - 2 * levels * first + levels * levels * count).sum(axis=1)
         return np.maximum(error, 0) / np.maximum(histogram.sum(axis=1), 1)
-    u, r, scale = _codes(anchor, grid)
+    u, r, width, scale = _codes(anchor, grid)
     offset = u - r
-    return _mean(histogram, u, r / 12 + offset * offset * offset / 3) * scale * scale
+    return _mean(histogram, width, r / 12 + offset * offset * offset / 3, offset * offset) * scale * scale
 
 
 def expected_value(histogram: Counts, anchor: FloatArray, grid: Grid) -> FloatArray:
@@ -51,12 +52,12 @@ def expected_value(histogram: Counts, anchor: FloatArray, grid: Grid) -> FloatAr
         count, _, _, levels = _moments(histogram, anchor, grid)
         value: FloatArray = (levels * count).sum(axis=1) / np.maximum(histogram.sum(axis=1), 1)
         return value
-    u, r, scale = _codes(anchor, grid)
-    return _mean(histogram, u, r * (u - r / 2)) * scale
+    u, r, width, scale = _codes(anchor, grid)
+    return _mean(histogram, width, r * (u - r / 2), r) * scale
 
 
-def _codes(anchor: FloatArray, grid: StepGrid) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Bin edges in steps [C, BINS + 1], their nearest level, and the step [C]."""
+def _codes(anchor: FloatArray, grid: StepGrid) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Bin edges in steps [C, BINS + 1], their nearest level, the width of bins [C, BINS], and the step [C]."""
     shift = 0.0
     if isinstance(grid, FixedPointGrid):
         scale, half = np.exp2(-grid.fraction_bits.astype(np.float64)), np.exp2(grid.total_bits - 1.0)
@@ -68,12 +69,15 @@ def _codes(anchor: FloatArray, grid: StepGrid) -> tuple[FloatArray, FloatArray, 
         scale, first = grid.scale.astype(np.float64), -grid.zero_point.astype(np.float64)
         last = first + np.exp2(grid.bits) - 1
     scale, first, last = (np.broadcast_to(field, anchor.shape) for field in (scale, first, last))
-    u = bin_edges() * (anchor / scale)[:, None] - shift
-    return u, np.clip(np.rint(u), first[:, None], last[:, None]), scale
+    edges = bin_edges() * (anchor / scale)[:, None]
+    u = edges - shift
+    return u, np.clip(np.rint(u), first[:, None], last[:, None]), np.diff(edges, axis=1), scale
 
 
-def _mean(histogram: Counts, u: FloatArray, antiderivative: FloatArray) -> FloatArray:
-    per_bin = np.diff(antiderivative, axis=1) / np.diff(u, axis=1)
+def _mean(histogram: Counts, width: FloatArray, antiderivative: FloatArray, at_edges: FloatArray) -> FloatArray:
+    """Mean over the histogram; of bins too narrow to subtract at, what holds at their lower edge."""
+    narrow = width < NARROW
+    per_bin = np.where(narrow, at_edges[:, :-1], np.diff(antiderivative, axis=1) / np.where(narrow, 1, width))
     mean: FloatArray = (histogram * per_bin).sum(axis=1) / np.maximum(histogram.sum(axis=1), 1)
     return mean
 

@@ -60,8 +60,14 @@ def grid_from_reach(
     *,
     published: bool = False,
 ) -> FixedPointGrid:
-    """The format whose integer bits hold ``reach``, float [C] or [1]: what is left of ``total_bits`` is fraction."""
-    fraction = total_bits - 1 - integer_bits(np.atleast_1d(reach), published=published)
+    """The format whose integer bits hold ``reach``, float [C] or [1]: what is left of ``total_bits`` is fraction.
+
+    Where values wrap, there is one integer bit more if ``reach`` would be rounded to a code too large.
+    """
+    reach = np.atleast_1d(reach).astype(np.float64)
+    fraction = total_bits - 1 - integer_bits(reach, published=published)
+    if overflow == "wrap":
+        fraction -= np.floor(np.ldexp(reach, fraction) + 0.5) > 2 ** (total_bits - 1) - 1
     return FixedPointGrid(np.clip(fraction, -MAX_FRACTION, MAX_FRACTION), total_bits, rounding, overflow)
 
 

@@ -6,7 +6,7 @@
     y            T, the shape of x
 
 y = clamp(round_half_even(x / scale), first, last) * scale, in float32, rounded to T once at the end. NaN gives NaN,
-+-Inf saturates. It runs as its function body: there is no kernel.
++-Inf saturates.
 The numpy reference is ``onnxq.grids.mid_tread.fake_quantize``.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -10,17 +11,25 @@ from numpy.typing import NDArray
 
 from onnxq.passes.names import Names
 
-Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of the channels of a tensor, float64 [C], and how many values of each a batch has."""
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    count: int
 
 
 def insert_moments(graph: gs.Graph, layers: Sequence[str], targets: Mapping[str, Moments] | None = None) -> list[str]:
-    """Add two outputs for each named node: mean and variance of every channel over the batch, float32 [C].
+    """Add three outputs for each named node: mean and variance of every channel over the batch, float32 [C], and the
+    number of values in each, int64 scalar.
 
-    The graph's own outputs are dropped. With ``targets``, (mean, variance) float64 [C] by node name, what reads the
-    node reads its output normalized over the batch to these instead.
+    The graph's own outputs are dropped. With ``targets``, by node name, what reads the node reads its output normalized
+    over the batch to these instead.
 
     Returns:
-        names of the outputs: mean and variance of the first node, then of the second, and so on.
+        names of the outputs: mean, variance and count of the first node, then of the second, and so on.
     """
     names = Names(graph)
     nodes = {node.name: node for node in graph.nodes}
@@ -32,8 +41,10 @@ def insert_moments(graph: gs.Graph, layers: Sequence[str], targets: Mapping[str,
         rank = len(nodes[name].inputs[1].shape)
         axes = gs.Constant(names.fresh(f"{name}/axes"), np.array([0, *range(2, rank)], np.int64))
 
-        def add(op: str, *inputs: gs.Tensor, name: str = name, **attributes: int) -> gs.Variable:
-            output = gs.Variable(names.fresh(f"{name}/{op}"), np.float32)
+        def add(
+            op: str, *inputs: gs.Tensor, name: str = name, kind: type = np.float32, **attributes: int
+        ) -> gs.Variable:
+            output = gs.Variable(names.fresh(f"{name}/{op}"), kind)
             graph.nodes.append(gs.Node(op, names.fresh(f"{name}/{op}"), attributes, list(inputs), [output]))
             return output
 
@@ -45,16 +56,19 @@ def insert_moments(graph: gs.Graph, layers: Sequence[str], targets: Mapping[str,
         centred = add("Sub", made, mean)
         variance = add("ReduceMean", add("Mul", centred, centred), axes)
         if targets is not None:
-            target_mean, target_variance = targets[name]
+            target = targets[name]
             tiny = gs.Constant(names.fresh(f"{name}/tiny"), np.array(1e-20, np.float32))
             unit = add("Div", centred, add("Sqrt", add("Add", variance, tiny)))
-            matched = add("Add", add("Mul", unit, column(np.sqrt(target_variance))), column(target_mean))
+            matched = add("Add", add("Mul", unit, column(np.sqrt(target.variance))), column(target.mean))
             for reader in readers:
                 reader.inputs = [matched if tensor is made else tensor for tensor in reader.inputs]
         flat = gs.Constant(names.fresh(f"{name}/flat"), np.array([-1], np.int64))
-        for measured in (mean, variance):
-            output = add("Reshape", measured, flat)
+        lengths = add("Gather", add("Shape", made, kind=np.int64), axes, kind=np.int64)
+        measured = [add("Reshape", mean, flat), add("Reshape", variance, flat)]
+        for output in measured:
             output.shape = [f"{output.name}/channels"]
-            graph.outputs.append(output)
-            outputs.append(output.name)
+        measured.append(add("ReduceProd", lengths, kind=np.int64, keepdims=0))
+        measured[-1].shape = []
+        graph.outputs.extend(measured)
+        outputs += [output.name for output in measured]
     return outputs

@@ -1,7 +1,8 @@
 """Put a quantizer on every planned activation.
 
 Placement ``inputs``: the quantized layers read what it makes, other consumers do not. ``all-inputs``: ReLU and pooling
-read it too. ``outputs`` and ``every-op``: all consumers do, and so does the network's output, whose name it takes.
+read it too. ``outputs`` and ``every-op``: all consumers do; of ``every-op`` the network's outputs are quantized as
+well, and keep their names.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def quantize_activations(graph: gs.Graph, plan: Plan) -> bool:
     for site in list(sites(graph, plan)):
         quantized = _insert(graph, names, tensors, site)
         site.redirect(quantized)
-        if any(site.tensor is output for output in graph.outputs):
+        if plan.recipe.placement == "every-op" and any(site.tensor is output for output in graph.outputs):
             graph.outputs = [quantized if output is site.tensor else output for output in graph.outputs]
             quantized.name, site.tensor.name = site.tensor.name, names.fresh(f"{site.tensor.name}/exact")
     return bool(plan.activations)

@@ -27,8 +27,8 @@ def round_parameters(graph: gs.Graph, plan: Plan) -> bool:
         for index in range(1 if is_norm else 2, min(len(node.inputs), 5 if is_norm else 3)):
             tensor = node.inputs[index]
             if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32:
-                bits = int(recipe.bits_of_weight(edge=False))
-                grid = fixed_point_format(tensor.values, bits, per_channel, recipe)
+                weight_bits = recipe.weight_bits if is_norm else plan.weights[node.inputs[1].name].bits[0]
+                grid = fixed_point_format(tensor.values, int(weight_bits), per_channel, recipe)
                 rounded = fixed_point.fake_quantize(tensor.values, grid, axis=0)
                 node.inputs[index] = gs.Constant(names.fresh(f"{tensor.name}/rounded"), rounded)
     return True
