@@ -16,6 +16,8 @@ from onnxq.runtime import find_library, library_text, make_session, resolve_prov
 
 PACKAGES = ("onnxq", "onnxruntime-gpu", "onnxruntime", "onnx", "onnx-graphsurgeon", "numpy", "torch", "torchvision")
 
+KERNELS = "FakeQuantize, -Codebook, -FixedPoint, -MidTread, FixedPointConv, Observe"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -54,10 +56,10 @@ def inspect_environment() -> Environment:
         advice.append(f"{str(error)[0].upper()}{str(error)[1:]}.")
         path = None
     if path is not None:
-        kernels.append(f"CPU: FakeQuantize, Observe ({library_text('onnxq_cpu_isa')})")
+        kernels.append(f"CPU ({library_text('onnxq_cpu_isa')}): {KERNELS}")
         architectures = library_text("onnxq_cuda_architectures")
         if architectures:
-            kernels.append(f"CUDA: FakeQuantize, Observe (compute capabilities {architectures})")
+            kernels.append(f"CUDA (compute capabilities {architectures}): {KERNELS}")
         else:
             advice.append(
                 "The native library has no CUDA kernels: reinstall where nvcc or its Python packages can be found."
