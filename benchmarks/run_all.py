@@ -1,4 +1,7 @@
-"""All CPU benchmarks, one after the other: ``make bench``. Results and the machine go to build/benchmarks/ as JSON."""
+"""All CPU benchmarks, one after the other: ``make bench``. Results and the machine go to build/benchmarks/ as JSON.
+
+An hour or two on two cores; each script runs by itself as well.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,10 @@ TESTBED = Path(os.environ.get("ONNXQ_TESTBED", HERE.parents[1] / "shared" / "tes
 def main() -> None:
     results = HERE.parent / "build" / "benchmarks"
     results.mkdir(parents=True, exist_ok=True)
-    runs: list[tuple[str, list[str]]] = [("kernels", []), ("calibration", []), ("accuracy", ["demo"])]
-    if TESTBED.is_dir():
-        runs.append(("accuracy", [str(TESTBED)]))
+    testbed = [str(TESTBED)] if TESTBED.is_dir() else []
+    runs: list[tuple[str, list[str]]] = [("kernels", []), ("calibration", []), ("integer", testbed)]
+    for name in ("accuracy", "formats"):
+        runs += [(name, ["demo"]), *([(name, testbed)] if testbed else [])]
     machine = {
         "date": datetime.date.today().isoformat(),
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),

@@ -163,3 +163,23 @@ def test_thresholds_file(small_model, calibrated, tmp_path):  # noqa: F811
         thresholds.write_text(text)
         _, err = onnxq(*asked, ok=False)
         assert "alpha" in err
+
+
+def test_integer_files(small_model, small_data, tmp_path):
+    stats, quantized = tmp_path / "integer.npz", tmp_path / "q.onnx"
+    placed = ["--placement", "integer"]
+    onnxq("calibrate", small_model, "--data", small_data, "-n", 10, *placed, "-o", stats)
+    onnxq("quantize", small_model, "--stats", stats, *placed, "--format", "qdq", "--bits", 8, "-o", quantized)
+    assert recipe_of(quantized)["act_granularity"] == "per-tensor"
+    out, _ = onnxq("eval", small_model, quantized, "--data", small_data)
+    assert "q.onnx" in out
+
+
+def test_bit_true_and_renormalized_files(small_model, small_data, tmp_path):
+    stats, quantized = tmp_path / "every.npz", tmp_path / "q.onnx"
+    placed = ["--placement", "every-op"]
+    onnxq("calibrate", small_model, "--data", small_data, "-n", 10, *placed, "-o", stats)
+    asked = ["--scheme", "fixed-point", "--bits", 12, "--bit-true", "--renormalize", "--data", small_data, "-n", 16]
+    onnxq("quantize", small_model, "--stats", stats, *placed, *asked, "-o", quantized)
+    written = recipe_of(quantized)
+    assert (written["bit_true"], written["renormalize"], written["act_bits"]) == (True, True, 12)
