@@ -10,14 +10,12 @@ the bundled model on the procedural images.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from networks import cases, measure
+from networks import report
 
 from onnxq.recipe import Recipe
-from onnxq_cli.eval import results_table
 
 WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
 
@@ -61,14 +59,7 @@ def main() -> None:
     parser.add_argument("source", help="folder of the testbed, or demo")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    report = {}
-    for case in cases(args.source):
-        results = measure(case, recipes(), ("inputs", "outputs"))
-        print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
-        print(results_table(results), flush=True)
-        report[case.model.stem] = [result.to_json() for result in results]
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    report(args.source, recipes(), ("inputs", "outputs"), args.json)
 
 
 if __name__ == "__main__":

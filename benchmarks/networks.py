@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from onnxq.evaluation import Evaluation
 from onnxq.files import load_model, metadata, save_model
 from onnxq.loader import Loader, choose
 from onnxq.recipe import Placement, Recipe
+from onnxq_cli.eval import results_table
 
 AT_ONCE = 16  # files that are evaluated side by side: each holds its activations
 
@@ -78,3 +80,17 @@ def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Plac
             named = [dataclasses.replace(e, path=Path(name)) for e, name in zip(evaluations, names, strict=True)]
             results += named if not results else named[1:]
     return results
+
+
+def report(
+    source: str, recipes: Mapping[str, Recipe], placements: Sequence[Placement], json_path: Path | None = None
+) -> None:
+    """Measure recipes on all networks of a source, print a table of each, and write JSON if asked."""
+    content = {}
+    for case in cases(source):
+        results = measure(case, recipes, placements)
+        print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
+        print(results_table(results), flush=True)
+        content[case.model.stem] = [result.to_json() for result in results]
+    if json_path:
+        json_path.write_text(json.dumps(content, indent=2) + "\n")

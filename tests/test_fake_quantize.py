@@ -148,6 +148,12 @@ def test_lesser_instruction_sets(isa):
             "f.test_all_agree()",
             "f.test_all_agree_in_float16()",
             "o.test_all_agree()",
+            "import test_elementwise as e",
+            "import test_fixed_point_conv as c",
+            "e.test_codebook()",
+            "e.test_mid_tread()",
+            "e.test_fixed_point()",
+            "c.test_kernel_and_numpy_agree()",
         ]
     )
     folder = str(Path(__file__).parent)
