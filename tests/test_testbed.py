@@ -7,9 +7,13 @@ import pytest
 
 import onnxq
 from onnxq.files import load_model, metadata, save_model
+from onnxq.graph import to_graph
 from onnxq.loader import choose
+from onnxq.network import layers_of
+from onnxq.passes.normalize import normalize
 from onnxq.recipe import Recipe
 from onnxq.runtime import find_library
+from onnxq.weights import code_weight
 
 PLAIN = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
 
@@ -91,3 +95,72 @@ def test_squeezenet(testbed, tmp_path):
     assert aciq >= minmax + 5
     assert w4a4 >= 27.7, "published, with bit allocation and bias correction"
     assert w4a8 >= 51.0
+
+
+def test_fixed_point(testbed, tmp_path):
+    """16 bits within 0.3 points of float, 12 within 1; 8 bits per channel within 2; bit-true collapses towards 8 bits."""
+    model = testbed / "models" / "resnet20_cifar10.onnx"
+    images = [batch.images for batch in loader(testbed, model, "cifar10/calib", "calib", 256)]
+    statistics = onnxq.calibrate(model, images, placement="every-op")
+    per_tensor = {"act_granularity": "per-tensor", "weight_granularity": "per-tensor"}
+    cases = [(16, per_tensor), (12, per_tensor), (8, {})]
+    recipes = [
+        Recipe("fixed-point", act_bits=bits, weight_bits=bits, placement="every-op", **fields) for bits, fields in cases
+    ]
+    paths = quantize_all(model, statistics, recipes, tmp_path)
+    top1 = [r.top1 for r in onnxq.evaluate(paths, loader(testbed, model, "cifar10/test", "test"))]
+    for got, tolerance in zip(top1[1:], (0.3, 1, 2), strict=True):
+        assert got >= top1[0] - tolerance
+    if find_library() is not None:
+        recipe = Recipe("fixed-point", act_bits=8, weight_bits=8, placement="every-op", bit_true=True, **per_tensor)
+        save_model(onnxq.quantize(model, statistics, recipe).model, tmp_path / "true.onnx")
+        some = loader(testbed, model, "cifar10/test", "test", 200)
+        true, exact = onnxq.evaluate([tmp_path / "true.onnx", paths[-1]], some)
+        assert true.top1 <= exact.top1 - 2
+
+
+def test_percentile_renormalized(testbed, tmp_path):
+    model = testbed / "models" / "resnet20_cifar10.onnx"
+    images = [batch.images for batch in loader(testbed, model, "cifar10/calib", "calib", 256)]
+    statistics = onnxq.calibrate(model, images)
+    paths = []
+    for bits in (4, 3):
+        recipe = Recipe("percentile", act_bits=bits, weight_bits=bits, renormalize=True)
+        paths.append(tmp_path / f"{bits}.onnx")
+        save_model(onnxq.quantize(model, statistics, recipe, images=images).model, paths[-1])
+    four, three = (r.top1 for r in onnxq.evaluate(paths, loader(testbed, model, "cifar10/test", "test")))
+    assert four >= 90
+    assert three >= 84
+
+
+@pytest.mark.parametrize("name", ["resnet20_cifar10", "resnet56_cifar10", "squeezenet1_0"])
+def test_additive_powers_of_two_are_nearer_than_the_full_range(testbed, name):
+    """Of every Conv weight taken as a whole; per channel on average (not in all: the uniform grid has a level more)."""
+    graph = to_graph(load_model(testbed / "models" / f"{name}.onnx"))
+    normalize(graph)
+    weights = [layer.weight for layer in layers_of(graph) if layer.op == "Conv"]
+    for granularity in ("per-tensor", "per-channel"):
+        for bits in (3, 4):
+            ratios = []
+            for weight in weights:
+                error = [
+                    ((code_weight(weight, bits, recipe, allocate=False).dequantized() - weight) ** 2).mean()
+                    for recipe in (
+                        Recipe("minmax", weights=grid, weight_granularity=granularity, weight_correction="none")
+                        for grid in ("apot", "uniform")
+                    )
+                ]
+                ratios.append(error[0] / error[1])
+            if granularity == "per-tensor":
+                assert max(ratios) < 1
+            assert sum(ratios) / len(ratios) < (0.5 if granularity == "per-tensor" else 0.95)
+
+
+def test_integer_files_keep_the_accuracy(testbed, tmp_path):
+    model = testbed / "models" / "resnet20_cifar10.onnx"
+    batches = (b.images for b in loader(testbed, model, "cifar10/calib", "calib", 256))
+    statistics = onnxq.calibrate(model, batches, placement="integer")
+    recipe = Recipe(act_bits=8, weight_bits=8, format="qdq", placement="integer")
+    paths = quantize_all(model, statistics, [recipe], tmp_path)
+    exact, integer = onnxq.evaluate(paths, loader(testbed, model, "cifar10/test", "test"))
+    assert integer.top1 >= exact.top1 - 0.5
