@@ -24,7 +24,7 @@ def main() -> None:
     results.mkdir(parents=True, exist_ok=True)
     testbed = [str(TESTBED)] if TESTBED.is_dir() else []
     runs: list[tuple[str, list[str]]] = [("kernels", []), ("calibration", []), ("integer", testbed)]
-    for name in ("accuracy", "published", "formats"):
+    for name in ("weight_error", "accuracy", "published", "formats"):
         runs += [(name, ["demo"]), *([(name, testbed)] if testbed else [])]
     machine = {
         "date": datetime.date.today().isoformat(),

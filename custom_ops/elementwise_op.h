@@ -5,7 +5,7 @@
 //   Op(const OrtKernelInfo*)           reads its attributes
 //   Parameters                         plain pointers, for the kernels
 //   parse(context, x, axis)            checks the inputs; sets the axis of the channels, -1 for none
-//   for_cpu(Parameters, body)          calls body(Parameters) with what the CPU kernels want besides
+//   for_cpu(Parameters, body)          calls body(Parameters) with what the CPU kernels want besides (NothingBesides)
 //   cpu_f32(), cpu_f16()               kernels of `count` consecutive values of one channel
 //   cuda(half)                         launches the CUDA kernel
 #pragma once
@@ -69,6 +69,14 @@ void for_each_run(const Ort::KernelContext& context, const ChannelShape& shape, 
     }
   });
 }
+
+// Of operators whose CPU kernels want nothing but the parameters.
+struct NothingBesides {
+  template <typename Parameters, typename Body>
+  static void for_cpu(const Parameters& parameters, const Body& body) {
+    body(parameters);
+  }
+};
 
 template <typename Op, Provider kProvider>
 struct ElementwiseKernel {

@@ -136,7 +136,7 @@ def symmetric_grid(seen: Seen, bits: int, recipe: Recipe) -> MidTreadGrid:
 
 def powers_grid(seen: Seen, bits: int, recipe: Recipe, alpha: float | None) -> CodebookGrid:
     """(Additive) powers of two up to a threshold: a given one, or that of the smallest expected error."""
-    levels = levels_of("pot" if recipe.scheme == "pot" else "apot", bits, signed=not seen.half)
+    levels = levels_of(recipe.scheme, bits, signed=not seen.half)
     if alpha is not None:
         return CodebookGrid(np.array([alpha], np.float32), levels)
 

@@ -16,7 +16,7 @@ from onnxq.passes.insert_twins import insert_twins
 from onnxq.passes.pack_weights import pack_weights
 from onnxq.passes.quantize_activations import quantize_activations
 from onnxq.plan import Plan
-from onnxq.runtime import check_batch, image_input, make_session
+from onnxq.runtime import finite_outputs, make_session
 
 FloatArray = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def measured_shift(
         node name -> float64 [C].
 
     Raises:
-        OnnxqError: the images do not fit the model, or there are none.
+        OnnxqError: the images do not fit the model, make NaN of it, or there are none.
     """
     measuring = graph.copy()
     twins, outputs = insert_twins(measuring, plan.layers)
@@ -53,17 +53,9 @@ def measured_shift(
     session = make_session(to_model(measuring, source), provider)
     total = [np.zeros(1) for _ in outputs]
     images = 0
-    for batch in batches:
-        if not len(batch):
-            continue
-        check_batch(session, batch, "the model")
-        means = session.run(outputs, {image_input(session).name: batch})
-        if not all(np.isfinite(mean).all() for mean in means):
-            raise OnnxqError(f"NaN or infinite activations on correction images {images} to {images + len(batch) - 1}")
-        total = [seen + mean.astype(np.float64) * len(batch) for seen, mean in zip(total, means, strict=True)]
-        images += len(batch)
-        if progress:
-            progress(len(batch))
+    for count, means in finite_outputs(session, outputs, batches, progress):
+        total = [seen + mean.astype(np.float64) * count for seen, mean in zip(total, means, strict=True)]
+        images += count
     if images == 0:
         raise OnnxqError("no images to correct biases on")
     return {name: shift / images for name, shift in zip(plan.layers, total, strict=True)}

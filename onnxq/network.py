@@ -28,22 +28,7 @@ KEEPS_GRID = (
 )
 
 # Operators whose output is non-negative where their inputs are.
-_KEEP_SIGN = (
-    "MaxPool",
-    "AveragePool",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "Flatten",
-    "Reshape",
-    "Concat",
-    "Slice",
-    "Pad",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "ReduceMean",
-    "Add",
-)
+_KEEP_SIGN = (*PASSING, "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Concat", "ReduceMean", "Add")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from onnxq.graph import to_model
 from onnxq.passes.insert_moments import Moments, insert_moments
 from onnxq.plan import Plan
 from onnxq.rewrite import carry_out
-from onnxq.runtime import check_batch, image_input, make_session
+from onnxq.runtime import finite_outputs, make_session
 from onnxq.weights import scaled
 
 FloatArray = NDArray[np.float64]
@@ -131,17 +131,11 @@ def _moments(
     means = [np.zeros(1) for _ in layers]
     squares = [np.zeros(1) for _ in layers]
     counts = [0 for _ in layers]
-    for number, batch in enumerate(batches):
-        check_batch(session, batch, "the model")
-        values = session.run(outputs, {image_input(session).name: batch})
-        if not all(np.isfinite(value).all() for value in values):
-            raise OnnxqError(f"NaN or infinite activations in batch {number} of the images to renormalize on")
-        for index, (mean, variance, count) in enumerate(zip(values[::3], values[1::3], values[2::3], strict=True)):
+    for _, values in finite_outputs(session, outputs, batches, progress):
+        for index, (mean, variance, number) in enumerate(zip(values[::3], values[1::3], values[2::3], strict=True)):
             means[index] = means[index] + mean.astype(np.float64)
             squares[index] = squares[index] + variance.astype(np.float64) + mean.astype(np.float64) ** 2
-            counts[index] = int(count)
-        if progress:
-            progress(len(batch))
+            counts[index] = int(number)
     result = {}
     for name, total, square, count in zip(layers, means, squares, counts, strict=True):
         mean = total / len(batches)

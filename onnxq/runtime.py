@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -95,6 +96,31 @@ def image_input(session: ort.InferenceSession) -> ort.NodeArg:
         names = ", ".join(entry.name for entry in inputs)
         raise OnnxqError(f"the model must have one input, the images; this one has {len(inputs)}: {names}")
     return inputs[0]
+
+
+def finite_outputs(
+    session: ort.InferenceSession,
+    names: Sequence[str],
+    batches: Iterable[NDArray[np.float32]],
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Run batches of images, empty ones left out: the number of images and the named outputs of each.
+
+    Raises:
+        OnnxqError: the images do not fit the model, or an output is NaN or infinite.
+    """
+    images = 0
+    for batch in batches:
+        if not len(batch):
+            continue
+        check_batch(session, batch, "the model")
+        values = session.run(names, {image_input(session).name: batch})
+        if not all(np.isfinite(value).all() for value in values):
+            raise OnnxqError(f"NaN or infinite activations on images {images} to {images + len(batch) - 1}")
+        yield len(batch), values
+        images += len(batch)
+        if progress:
+            progress(len(batch))
 
 
 def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name: str) -> None:

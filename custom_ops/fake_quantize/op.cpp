@@ -7,7 +7,7 @@
 namespace onnxq {
 namespace {
 
-struct FakeQuantize {
+struct FakeQuantize : NothingBesides {
   static constexpr const char* kName = "FakeQuantize";
   static constexpr size_t kInputs = 4;
   using Parameters = FakeQuantizeParameters;
@@ -25,11 +25,6 @@ struct FakeQuantize {
     const bool scale = per_channel(1, "scale"), zero_point = per_channel(2, "zero_point"), bits = per_channel(3, "bits");
     return {context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
             context.GetInput(3).GetTensorData<int32_t>(), scale, zero_point, bits};
-  }
-
-  template <typename Body>
-  static void for_cpu(const Parameters& parameters, const Body& body) {
-    body(parameters);
   }
 
   static auto cpu_f32() { return ONNXQ_DISPATCH(fake_quantize_f32); }

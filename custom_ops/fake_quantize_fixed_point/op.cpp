@@ -8,7 +8,7 @@
 namespace onnxq {
 namespace {
 
-struct FakeQuantizeFixedPoint {
+struct FakeQuantizeFixedPoint : NothingBesides {
   static constexpr const char* kName = "FakeQuantizeFixedPoint";
   static constexpr size_t kInputs = 2;
   using Parameters = FixedPointParameters;
@@ -22,11 +22,6 @@ struct FakeQuantizeFixedPoint {
   Parameters parse(const Ort::KernelContext& context, const Dimensions& x, int64_t& axis) const {
     const bool per_channel = varies(dimensions(context, 1), x, kName, "fraction_bits", axis);
     return {context.GetInput(1).GetTensorData<int32_t>(), per_channel, format};
-  }
-
-  template <typename Body>
-  static void for_cpu(const Parameters& parameters, const Body& body) {
-    body(parameters);
   }
 
   static auto cpu_f32() { return ONNXQ_DISPATCH(fixed_point_f32); }

@@ -7,7 +7,7 @@
 namespace onnxq {
 namespace {
 
-struct FakeQuantizeMidTread {
+struct FakeQuantizeMidTread : NothingBesides {
   static constexpr const char* kName = "FakeQuantizeMidTread";
   static constexpr size_t kInputs = 4;
   using Parameters = MidTreadParameters;
@@ -25,11 +25,6 @@ struct FakeQuantizeMidTread {
     const bool scale = per_channel(1, "scale"), first = per_channel(2, "first"), last = per_channel(3, "last");
     return {context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
             context.GetInput(3).GetTensorData<float>(), scale, first, last};
-  }
-
-  template <typename Body>
-  static void for_cpu(const Parameters& parameters, const Body& body) {
-    body(parameters);
   }
 
   static auto cpu_f32() { return ONNXQ_DISPATCH(mid_tread_f32); }
