@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.files import fingerprint, load_model
-from onnxq.graph import to_graph, to_model
+from onnxq.graph import to_graph
+from onnxq.graph_session import graph_session
 from onnxq.network import SHAPED_PLACEMENTS, Activation, layers_of, other_activations
 from onnxq.operators import observe
 from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
 from onnxq.passes.normalize import normalize
 from onnxq.recipe import Placement
-from onnxq.runtime import check_batch, image_input, make_session, session_options
+from onnxq.runtime import check_batch, image_input
 from onnxq.statistics import Statistics, TensorStatistics
 
 MOMENTUM = 0.1  # of moving averages
@@ -32,9 +34,9 @@ def observed_tensors(activations: Iterable[Activation]) -> list[str]:
     return list(dict.fromkeys(activation.before or activation.name for activation in activations))
 
 
-def observation_model(
+def observation_graph(
     model: onnx.ModelProto, placement: Placement = "inputs"
-) -> tuple[onnx.ModelProto, list[Activation], list[str]]:
+) -> tuple[gs.Graph, list[Activation], list[str]]:
     """The model with observers, the activations that it observes, and the names of the observers' outputs.
 
     Raises:
@@ -50,8 +52,7 @@ def observation_model(
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()
     outputs = insert_observers(graph, observed_tensors(activations))
-    observed = to_model(graph, model)
-    return observed, activations, [name for names in outputs for name in names]
+    return graph, activations, [name for names in outputs for name in names]
 
 
 def calibrate(
@@ -84,11 +85,9 @@ def calibrate(
     if moving_percentile is not None and not 50 < moving_percentile <= 100:
         raise OnnxqError("the moving percentile must be above 50 and at most 100")
     source = load_model(model) if isinstance(model, (str, Path)) else model
-    observed, activations, outputs = observation_model(source, placement)
+    graph, activations, outputs = observation_graph(source, placement)
     names = observed_tensors(activations)
-    options = session_options(native=native)
-    options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds
-    session = make_session(observed, provider, options=options)
+    session = graph_session(graph, source, provider, native=native)
     input_name = image_input(session).name
     width = len(observe.OUTPUTS)
     images = 0

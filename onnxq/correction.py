@@ -11,12 +11,12 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
-from onnxq.graph import to_model
+from onnxq.graph_session import graph_session
 from onnxq.passes.insert_twins import insert_twins
 from onnxq.passes.pack_weights import pack_weights
 from onnxq.passes.quantize_activations import quantize_activations
 from onnxq.plan import Plan
-from onnxq.runtime import finite_outputs, make_session
+from onnxq.runtime import finite_outputs
 
 FloatArray = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def measured_shift(
     twin_plan = dataclasses.replace(plan, layers=tuple(twins))
     quantize_activations(measuring, twin_plan)
     pack_weights(measuring, twin_plan)
-    session = make_session(to_model(measuring, source), provider)
+    session = graph_session(measuring, source, provider)
     total = [np.zeros(1) for _ in outputs]
     images = 0
     for count, means in finite_outputs(session, outputs, batches, progress):

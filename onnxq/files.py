@@ -89,10 +89,34 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise OnnxqError(f"{path}: not an ONNX model, or an empty one")
     try:
-        onnx.checker.check_model(str(path) if model.ByteSize() > MAX_PROTOBUF else model)
+        onnx.checker.check_model(without_weights(model))
+        for tensor in model.graph.initializer:
+            onnx.checker.check_tensor(tensor)
     except onnx.checker.ValidationError as error:
         raise OnnxqError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its initializers as inputs: to check or serialize it without copying the weights."""
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.name = model.graph.name
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.output.extend(model.graph.output)
+    light.graph.value_info.extend(model.graph.value_info)
+    inputs = {entry.name for entry in model.graph.input}  # up to IR 3, initializers are inputs too
+    light.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.name not in inputs
+    )
+    return light
+
+
+def size_of(model: onnx.ModelProto) -> int:
+    """About the bytes of a model with its weights: its own method would copy them all."""
+    return without_weights(model).ByteSize() + sum(tensor.ByteSize() for tensor in model.graph.initializer)
 
 
 def save_model(model: onnx.ModelProto, path: str | Path) -> None:
@@ -101,7 +125,7 @@ def save_model(model: onnx.ModelProto, path: str | Path) -> None:
     Raises:
         OnnxqError: the target cannot be written, or the model is over 2 GB.
     """
-    if model.ByteSize() > MAX_PROTOBUF:
+    if size_of(model) > MAX_PROTOBUF:
         raise OnnxqError(f"cannot write {path}: the model is over 2 GB")
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import onnxq
 from onnxq.correction import measured_shift
 from onnxq.errors import OnnxqError
-from onnxq.files import fingerprint, load_model, set_metadata
+from onnxq.files import fingerprint, load_model, set_metadata, size_of
 from onnxq.graph import OPSET, to_graph, to_model
 from onnxq.network import SHAPED_PLACEMENTS, layers_of, other_activations, same_grids
 from onnxq.operators import fixed_point_conv
@@ -100,7 +100,7 @@ def quantize(
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },
     )
-    return Quantized(quantized, plan, source.ByteSize(), notes)
+    return Quantized(quantized, plan, size_of(source), notes)
 
 
 def make_plan(graph: gs.Graph, statistics: Statistics | None, recipe: Recipe) -> Plan:

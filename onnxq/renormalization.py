@@ -18,11 +18,11 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
-from onnxq.graph import to_model
+from onnxq.graph_session import graph_session
 from onnxq.passes.insert_moments import Moments, insert_moments
 from onnxq.plan import Plan
 from onnxq.rewrite import carry_out
-from onnxq.runtime import finite_outputs, make_session
+from onnxq.runtime import finite_outputs
 from onnxq.weights import scaled
 
 FloatArray = NDArray[np.float64]
@@ -127,7 +127,7 @@ def _moments(
     if not layers:
         return {}
     outputs = insert_moments(graph, layers, targets)
-    session = make_session(to_model(graph, source), provider)
+    session = graph_session(graph, source, provider)
     means = [np.zeros(1) for _ in layers]
     squares = [np.zeros(1) for _ in layers]
     counts = [0 for _ in layers]

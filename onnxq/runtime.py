@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,7 @@ def make_session(
     *,
     native: bool | None = None,
     options: ort.SessionOptions | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
 ) -> ort.InferenceSession:
     """An inference session that runs where it was asked to, or an error.
 
@@ -180,6 +181,7 @@ def make_session(
         model: a model, or the path of a file.
         provider: 'auto', 'cpu' or 'cuda'.
         native: see ``session_options``.
+        weights: initializers that the model declares as external data; they are used where they lie.
 
     Raises:
         OnnxqError: the model cannot be loaded, or CUDA was asked for and cannot be had. (ONNX Runtime itself
@@ -192,8 +194,13 @@ def make_session(
         providers = [("CUDAExecutionProvider", CUDA_OPTIONS), *providers]
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
+    options = options or session_options(native=native)
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
     try:
-        session = ort.InferenceSession(source, options or session_options(native=native), providers=providers)
+        if values:
+            options.add_external_initializers(list(weights or {}), values)
+        session = ort.InferenceSession(source, options, providers=providers)
+        session.onnxq_weights = values  # ONNX Runtime points to this memory and does not keep it alive
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if "onnxq:" in first_line and "is not a registered" in first_line:
