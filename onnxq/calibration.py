@@ -20,7 +20,7 @@ from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
 from onnxq.passes.normalize import normalize
 from onnxq.recipe import Placement
-from onnxq.runtime import check_batch, image_input
+from onnxq.runtime import check_batch, on_device, run
 from onnxq.statistics import Statistics, TensorStatistics
 
 MOMENTUM = 0.1  # of moving averages
@@ -88,7 +88,6 @@ def calibrate(
     graph, activations, outputs = observation_graph(source, placement)
     names = observed_tensors(activations)
     session = graph_session(graph, source, provider, native=native)
-    input_name = image_input(session).name
     width = len(observe.OUTPUTS)
     images = 0
     tensors: dict[str, TensorStatistics] = {}
@@ -98,7 +97,7 @@ def calibrate(
             continue
         check_batch(session, batch, "the model")
         try:
-            values = session.run(outputs, {input_name: batch})
+            values = run(session, outputs, on_device(batch, session))
         except Exception as error:
             raise OnnxqError(
                 f"the model cannot run on images of shape {list(batch.shape)}: {str(error).splitlines()[0]}"

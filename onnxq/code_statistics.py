@@ -28,7 +28,7 @@ from onnxq.operators import (
     fake_quantize_mid_tread,
     fixed_point_conv,
 )
-from onnxq.runtime import check_batch, image_input, make_session
+from onnxq.runtime import check_batch, image_input, make_session, on_device, run
 
 PACKED = (dequantize_packed.NAME, dequantize_codebook.NAME)
 FAKE = (
@@ -134,8 +134,8 @@ def _activation_rates(
         check_batch(session, batch, "the model")
         step = len(batch) if fixed else IMAGES_AT_ONCE
         for start in range(0, len(batch), step):
-            feeds = {image_input(session).name: batch[start : start + step]}
-            values = dict(zip(wanted, session.run(wanted, feeds), strict=True))
+            outputs = run(session, wanted, on_device(batch[start : start + step], session))
+            values = dict(zip(wanted, outputs, strict=True))
             for node, counter in zip(sites, counted, strict=True):
                 counter.update(_codes(node, values, constants))
     return [

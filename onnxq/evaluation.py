@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.loader import Batch
-from onnxq.runtime import check_batch, image_input, make_session, provider_of
+from onnxq.runtime import check_batch, make_session, on_device, provider_of, run
 
 
 @dataclass
@@ -123,8 +123,11 @@ def evaluate(
     images = 0
     for batch in batches:
         reference = None
+        for tally in tallies:  # all files are on the same provider
+            check_batch(tally.session, batch.images, str(tally.path))
+        images_there = on_device(batch.images, tallies[0].session)
         for tally in tallies:
-            logits = _run(tally, batch.images)
+            logits = _run(tally, images_there)
             if batch.labels.max(initial=0) >= logits.shape[1]:
                 raise OnnxqError(
                     f"{tally.path} knows {logits.shape[1]} classes, an image has class {batch.labels.max()}; "
@@ -158,19 +161,18 @@ def evaluate(
     ]
 
 
-def _run(tally: _Tally, images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _run(tally: _Tally, images: ort.OrtValue) -> NDArray[np.float32]:
     """Logits [N, classes] of a batch, timed."""
-    check_batch(tally.session, images, str(tally.path))
-    feeds = {image_input(tally.session).name: images}
+    shape = images.shape()
     started = time.perf_counter()
     try:
-        logits: NDArray[np.float32] = tally.session.run([tally.session.get_outputs()[0].name], feeds)[0]
+        logits: NDArray[np.float32] = run(tally.session, [tally.session.get_outputs()[0].name], images)[0]
     except Exception as error:  # onnxruntime raises its own family, without a common public base
         problem = str(error).strip().splitlines()[0]
-        raise OnnxqError(f"{tally.path} cannot run on images of shape {list(images.shape)}: {problem}") from error
+        raise OnnxqError(f"{tally.path} cannot run on images of shape {shape}: {problem}") from error
     tally.seconds += time.perf_counter() - started
     if logits.ndim == 4 and logits.shape[2:] == (1, 1):
         logits = logits[:, :, 0, 0]
-    if logits.ndim != 2 or len(logits) != len(images):
+    if logits.ndim != 2 or len(logits) != shape[0]:
         raise OnnxqError(f"{tally.path}: the first output has shape {list(logits.shape)}; expected [images, classes]")
     return logits

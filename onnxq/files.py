@@ -61,12 +61,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with tempfile_beside(target) as temporary:
         try:
             yield temporary
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-            temporary.replace(target)
+            move_into_place(temporary, target)
         except OSError as error:
             raise OnnxqError(f"cannot write {target}: {error.strerror}") from error
+
+
+def move_into_place(temporary: Path, target: Path) -> None:
+    """Give a finished temporary file its name, and the permissions that other files get."""
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+    temporary.replace(target)
 
 
 def load_model(path: str | Path) -> onnx.ModelProto:

@@ -1,21 +1,25 @@
-"""Batches of preprocessed images, decoded by threads ahead of their use and in order."""
+"""Batches of preprocessed images, made ahead of their use and in order."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.datasets.base import BadImageError, Dataset
+from onnxq.datasets.base import Dataset
+from onnxq.decoding import Decoded, decoded
 from onnxq.errors import OnnxqError
+from onnxq.image_cache import cache_path, cached
+from onnxq.prefetch import ahead
 from onnxq.preprocessing import Preprocessing
 
-AHEAD = 3  # batches in preparation while one is in use
+READY = 2  # batches that wait while one is in use
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Loader:
         indices: which images, in this order.
         batch_size: images a batch; the last one may be smaller.
         skip_bad_images: leave out images that cannot be decoded instead of raising.
+        workers: processes that decode images; 0 takes threads of this process. A script that asks for processes must
+            guard its own start by ``if __name__ == "__main__"``.
+        cache: a folder to keep decoded images in, for the next pass over the same ones.
+        pinned: make batches in page-locked memory, which a GPU copies faster.
         skipped: messages about those left out, filled while iterating.
     """
 
@@ -50,6 +58,9 @@ class Loader:
     indices: Sequence[int]
     batch_size: int = 32
     skip_bad_images: bool = False
+    workers: int = 0
+    cache: Path | None = None
+    pinned: bool = False
     skipped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -60,39 +71,29 @@ class Loader:
         """Yield batches in order.
 
         Raises:
-            OnnxqError: an image cannot be decoded, or does not have the size of the others.
+            OnnxqError: an image cannot be decoded, or its size is not that of the others; the cache cannot be written.
         """
         self.skipped.clear()
-        groups = iter(
-            [self.indices[start : start + self.batch_size] for start in range(0, len(self.indices), self.batch_size)]
-        )
-        pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
-        pending: deque[list[Future[NDArray[np.float32] | str]]] = deque()
-        owners: deque[Sequence[int]] = deque()
-        try:
-            while True:
-                while len(pending) < AHEAD and (group := next(groups, None)) is not None:
-                    pending.append([pool.submit(self._prepare, index) for index in group])
-                    owners.append(group)
-                if not pending:
-                    return
-                batch = self._assemble(owners.popleft(), [future.result() for future in pending.popleft()])
+        return ahead(self._batches(), READY)
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        groups = [
+            self.indices[start : start + self.batch_size] for start in range(0, len(self.indices), self.batch_size)
+        ]
+        with closing(self._images(groups)) as images:
+            for group, results in zip(groups, images, strict=True):
+                batch = self._assemble(group, results)
                 if batch is not None:
                     yield batch
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
-    def _prepare(self, index: int) -> NDArray[np.float32] | str:
-        """An image float32 [C, H, W], or why it cannot be had."""
-        try:
-            image = self.dataset.image(index)
-            if isinstance(image, np.ndarray):
-                return image
-            return self.preprocessing.normalize(self.preprocessing.pixels(image)[None])[0]
-        except BadImageError as error:
-            return str(error)
+    def _images(self, groups: Sequence[Sequence[int]]) -> Generator[list[Decoded], None, None]:
+        in_memory = len(self.indices) == 0 or self.dataset.stamp(self.indices[0]) is None
+        decode = partial(decoded, self.dataset, self.preprocessing, groups, 0 if in_memory else self.workers)
+        if self.cache is None or in_memory:
+            return decode()
+        return cached(cache_path(self.cache, self.dataset, self.preprocessing, self.indices), groups, decode)
 
-    def _assemble(self, group: Sequence[int], results: list[NDArray[np.float32] | str]) -> Batch | None:
+    def _assemble(self, group: Sequence[int], results: list[Decoded]) -> Batch | None:
         bad = [result for result in results if isinstance(result, str)]
         if bad and not self.skip_bad_images:
             raise OnnxqError(f"{bad[0]}; leave such images out with --skip-bad-images")
@@ -107,7 +108,28 @@ class Loader:
         shapes = sorted({image.shape for image, _ in good})
         if len(shapes) > 1:
             raise OnnxqError(
-                f"images of {self.dataset.name} differ in size, {shapes[0][1:]} and {shapes[-1][1:]}; "
+                f"images of {self.dataset.name} differ in size, {shapes[0][:2]} and {shapes[-1][:2]}; "
                 "the model's preprocessing has no resize and crop, choose one with --preset"
             )
-        return Batch(np.stack([image for image, _ in good]), np.array([label for _, label in good], np.int64))
+        images = self._array([image for image, _ in good])
+        return Batch(images, np.array([label for _, label in good], np.int64))
+
+    def _array(self, images: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """Images of one shape as float32 [N, C, H, W]."""
+        if images[0].dtype != np.uint8:  # ready for the model
+            return np.stack(images)
+        height, width, channels = images[0].shape
+        array = empty((len(images), channels, height, width), pinned=self.pinned)
+        for pixels, place in zip(images, array, strict=True):
+            self.preprocessing.normalize(pixels, place)
+        return array
+
+
+def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:
+    """Uninitialized memory; ``pinned``: that a GPU can fetch without a copy by the processor."""
+    if not pinned:
+        return np.empty(shape, np.float32)
+    import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
+
+    array: NDArray[np.float32] = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
+    return array

@@ -99,8 +99,10 @@ class Preprocessing:
         array = np.asarray(image)
         return array.reshape(*array.shape[:2], -1)
 
-    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 [N, H, W, channels] to float32 [N, channels, H, W]: (x / 255 - mean) / std."""
-        scaled = pixels.astype(np.float32) / np.float32(255)
-        centred = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(centred.transpose(0, 3, 1, 2))
+    def normalize(self, pixels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+        """uint8 [H, W, channels] into float32 [channels, H, W]: (x / 255 - mean) / std."""
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            plane = out[channel]
+            np.divide(pixels[..., channel], np.float32(255), out=plane)
+            plane -= np.float32(mean)
+            plane /= np.float32(std)

@@ -98,6 +98,22 @@ def image_input(session: ort.InferenceSession) -> ort.NodeArg:
     return inputs[0]
 
 
+def on_device(images: NDArray[np.float32], session: ort.InferenceSession) -> ort.OrtValue:
+    """Images where a session wants them; on a GPU one copy serves all sessions that run there."""
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images), provider_of(session), 0)
+
+
+def run(session: ort.InferenceSession, names: Sequence[str], images: ort.OrtValue) -> list[NDArray[Any]]:
+    """The named outputs of a model for images that are on its device."""
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(image_input(session).name, images)
+    for name in names:
+        binding.bind_output(name, "cpu")
+    session.run_with_iobinding(binding)
+    outputs: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
+    return outputs
+
+
 def finite_outputs(
     session: ort.InferenceSession,
     names: Sequence[str],
@@ -114,7 +130,7 @@ def finite_outputs(
         if not len(batch):
             continue
         check_batch(session, batch, "the model")
-        values = session.run(names, {image_input(session).name: batch})
+        values = run(session, names, on_device(batch, session))
         if not all(np.isfinite(value).all() for value in values):
             raise OnnxqError(f"NaN or infinite activations on images {images} to {images + len(batch) - 1}")
         yield len(batch), values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 import onnxq
@@ -33,15 +35,12 @@ from onnxq_cli.common import data_options, describe_data, make_loader, progress,
 def command(
     model: str,
     data: str,
-    classes: str | None,
-    preset: str | None,
-    batch_size: int,
-    skip_bad_images: bool,
     images: int,
     output: str,
     placement: Placement,
     moving_percentile: float | None,
     provider: str,
+    **loading: Any,
 ) -> None:
     """Observe the activations of MODEL on calibration images.
 
@@ -49,7 +48,7 @@ def command(
     onnxq calibrate resnet50.onnx --data imagenet/train -n 512 -o resnet50.stats.npz
     """
     check_writable(output)
-    loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
+    loader = make_loader(model, data, "calib", images, provider, **loading)
     with progress("calibrating", len(loader)) as update:
         batches = (batch.images for batch in loader)
         statistics = onnxq.calibrate(

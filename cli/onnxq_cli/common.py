@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from onnxq.datasets.arrays import Arrays
 from onnxq.files import load_model, metadata, replacing
 from onnxq.loader import Loader, choose
 from onnxq.preprocessing import Preprocessing
+from onnxq.runtime import resolve_provider
 
 PRESETS = {
     "imagenet": Preprocessing(),
@@ -26,6 +28,10 @@ PRESETS = {
     "cifar-224": Preprocessing(resize=224, crop=224),
     "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),
 }
+
+BATCH_SIZE = 16
+# As fast as processes on a few cores, and no second interpreter to start; on many cores threads wait for each other.
+DEFAULT_WORKERS = 0 if (os.cpu_count() or 1) <= 4 else min(16, (os.cpu_count() or 1) - 1)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,9 +54,18 @@ image_options = options(
     click.option(
         "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."
     ),
-    click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True),
+    click.option("--batch-size", type=click.IntRange(1), default=BATCH_SIZE, show_default=True),
     click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=DEFAULT_WORKERS,
+        show_default=True,
+        help="Processes that decode images; 0: threads.",
+    ),
+    click.option("--cache", metavar="FOLDER", help="Keep decoded images there, for the next run over the same ones."),
 )
+IMAGE_OPTIONS = ("classes", "preset", "batch_size", "skip_bad_images", "workers", "cache")
 data_options = options(
     click.option(
         "--data",
@@ -75,10 +90,14 @@ def make_loader(
     data: str,
     purpose: Purpose,
     count: int | None,
-    classes: str | None,
-    preset: str | None,
-    batch_size: int,
-    skip_bad_images: bool,
+    provider: str,
+    *,
+    classes: str | None = None,
+    preset: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    skip_bad_images: bool = False,
+    workers: int = DEFAULT_WORKERS,
+    cache: str | None = None,
 ) -> Loader:
     """The images that the options ask for, preprocessed as the model wants them."""
     preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
@@ -87,7 +106,16 @@ def make_loader(
         if not (isinstance(dataset, Arrays) and dataset.ready):
             raise click.UsageError(f"{model} does not say how to preprocess images; give --preset")
         preprocessing = Preprocessing()  # not used: the arrays are taken as they are
-    return Loader(dataset, preprocessing, choose(len(dataset), count), batch_size, skip_bad_images)
+    return Loader(
+        dataset,
+        preprocessing,
+        choose(len(dataset), count),
+        batch_size,
+        skip_bad_images,
+        workers=workers,
+        cache=Path(cache) if cache is not None else None,
+        pinned=resolve_provider(provider) == "cuda",
+    )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
             source = folder / f"{name.removeprefix('demo_')}.onnx"
             shutil.copyfile(bundled_model(name), source)
             files = [source, *_quantize(source, provider)]
-            loader = make_loader(str(source), "demo", "test", images, None, None, 50, False)
+            loader = make_loader(str(source), "demo", "test", images, provider, batch_size=50)
             with progress("evaluating", len(loader)) as update:
                 results = onnxq.evaluate(files, loader, provider=provider, progress=update)
             click.echo(f"\n{name.removeprefix('demo_')}: {results[0].images} drawn test images of 60 classes\n")
@@ -68,7 +68,7 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
 
 def _quantize(source: Path, provider: str) -> list[Path]:
     """Calibrate a model and write one file for each recipe."""
-    loader = make_loader(str(source), "demo", "calib", 256, None, None, 32, False)
+    loader = make_loader(str(source), "demo", "calib", 256, provider, batch_size=32)
     with progress("calibrating", len(loader)) as update:
         statistics = onnxq.calibrate(source, (batch.images for batch in loader), provider=provider, progress=update)
     files = []

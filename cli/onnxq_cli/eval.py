@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -40,14 +41,11 @@ from onnxq_cli.common import (
 def command(
     models: tuple[str, ...],
     data: str,
-    classes: str | None,
-    preset: str | None,
-    batch_size: int,
-    skip_bad_images: bool,
     images: int | None,
     entropy: bool,
     provider: str,
     json_path: str | None,
+    **loading: Any,
 ) -> None:
     """Top-1 and top-5 of MODELS over one pass of the data; the first is the reference.
 
@@ -56,7 +54,7 @@ def command(
     """
     if json_path is not None:
         check_writable(json_path)
-    loader = make_loader(models[0], data, "test", images, classes, preset, batch_size, skip_bad_images)
+    loader = make_loader(models[0], data, "test", images, provider, **loading)
     with progress("evaluating", len(loader)) as update:
         results = onnxq.evaluate(models, loader, provider=provider, progress=update)
     report_skipped(loader)

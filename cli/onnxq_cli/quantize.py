@@ -16,6 +16,7 @@ from onnxq.loader import Loader
 from onnxq.recipe import CHOICES, choices
 from onnxq.recipes import load_recipe, load_yaml
 from onnxq_cli.common import (
+    IMAGE_OPTIONS,
     image_options,
     make_loader,
     options,
@@ -127,10 +128,6 @@ def command(
     alpha_file: str | None,
     data: str | None,
     images: int,
-    classes: str | None,
-    preset: str | None,
-    batch_size: int,
-    skip_bad_images: bool,
     provider: str,
     **fields: Any,
 ) -> None:
@@ -146,6 +143,7 @@ def command(
     if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
         raise OnnxqError(f"{output} is the float model itself; give another name with -o")
     check_writable(output)
+    loading = {name: fields.pop(name) for name in IMAGE_OPTIONS}
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
     if alpha_file is not None:
@@ -158,7 +156,7 @@ def command(
     asked = load_recipe(recipe or "default", **given)
     loader = None
     if data is not None and asked.needs_images:
-        loader = make_loader(model, data, "calib", images, classes, preset, batch_size, skip_bad_images)
+        loader = make_loader(model, data, "calib", images, provider, **loading)
     with _progress(loader, asked.image_passes) as update:
         batches = (batch.images for batch in loader) if loader is not None else None
         result = onnxq.quantize(model, stats, asked, images=batches, provider=provider, progress=update)

@@ -8,6 +8,7 @@ namespace onnxq {
 namespace {
 
 constexpr int64_t kBlock = 512;  // values whose bins are computed together before they are counted
+constexpr int64_t kLanes = 16;     // sums that are added to in turn
 constexpr int kTables = 4;       // separate tables: equal neighbours must not wait for each other's count
 
 // Extremes as integers in the order of floats, -NaN < -Inf < ... < -0 < +0 < ... < +Inf < +NaN: unlike a float
@@ -55,20 +56,25 @@ struct Totals {
 template <bool kPlain>
 void accumulate_block(const float* __restrict x, int64_t count, float inverse_anchor, Totals& totals,
                       int32_t* __restrict tables) {
-  float scaled[kBlock];
+  // A lane adds kBlock / kLanes terms of at most 2^25 and 2^26: they fit into 32 bits.
+  int32_t sums[kLanes] = {};
+  uint32_t squares[kLanes] = {};
   int32_t bin[kBlock];
-  for (int64_t i = 0; i < count; ++i)  // exact: the anchor is a power of two
-    scaled[i] = kPlain ? x[i] * inverse_anchor : scaled_of(x[i], inverse_anchor);
-  int64_t sum = 0, squares = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    sum += sum_term(scaled[i]);
-    squares += square_term(scaled[i]);
-  }
-  for (int64_t i = 0; i < count; ++i) bin[i] = bin_of(scaled[i]);
-  totals.sum += sum;
-  totals.squares += squares;
+  const auto take = [&](int64_t i, int64_t lane) {
+    const float scaled = kPlain ? x[i] * inverse_anchor : scaled_of(x[i], inverse_anchor);  // exact: a power of two
+    sums[lane] += sum_term(scaled);
+    squares[lane] += static_cast<uint32_t>(square_term(scaled));
+    bin[i] = bin_of(scaled);
+  };
   int64_t i = 0;
-  for (; i + kTables <= count; i += kTables)
+  for (; i + kLanes <= count; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane) take(i + lane, lane);
+  for (; i < count; ++i) take(i, i % kLanes);
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    totals.sum += sums[lane];
+    totals.squares += squares[lane];
+  }
+  for (i = 0; i + kTables <= count; i += kTables)
     for (int t = 0; t < kTables; ++t) ++tables[t * kBins + bin[i + t]];
   for (; i < count; ++i) ++tables[bin[i]];
 }

@@ -37,6 +37,9 @@ class Demo:
     def image(self, index: int) -> Image.Image:
         return Image.fromarray(demo.render(self._split, index))
 
+    def stamp(self, index: int) -> str:
+        return f"{self.name} {index}"
+
 
 def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None) -> Dataset:
     """Open what ``--data`` names.

@@ -51,3 +51,6 @@ class Arrays:
             ready: NDArray[np.float32] = self._images[index]
             return ready
         return Image.fromarray(self._images[index].squeeze())
+
+    def stamp(self, index: int) -> None:
+        return None

@@ -28,6 +28,9 @@ class Dataset(Protocol):
             BadImageError: it cannot be decoded.
         """
 
+    def stamp(self, index: int) -> str | None:
+        """A text that changes when the image does; None where images lie decoded in memory."""
+
 
 class BadImageError(Exception):
     """An image cannot be decoded; the message names it."""

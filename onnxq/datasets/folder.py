@@ -60,6 +60,14 @@ class ImageFolder:
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BadImageError(f"{path}: cannot be decoded ({error})") from error
 
+    def stamp(self, index: int) -> str:
+        path = self._items[index][0]
+        try:
+            facts = path.stat()
+        except OSError:
+            return f"{path} is not there"
+        return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """Class names, one a line, in index order.
