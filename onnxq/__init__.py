@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnxq.calibration import calibrate
     from onnxq.datasets import open_dataset
+    from onnxq.equalization import equalize
     from onnxq.errors import OnnxqError
     from onnxq.evaluation import Evaluation, evaluate
     from onnxq.export import export_model
@@ -36,6 +37,7 @@ _HOME = {
     "Statistics": "statistics",
     "calibrate": "calibration",
     "choose": "loader",
+    "equalize": "equalization",
     "evaluate": "evaluation",
     "export_model": "export",
     "get_library_path": "runtime",
@@ -55,6 +57,7 @@ __all__ = [
     "Statistics",
     "calibrate",
     "choose",
+    "equalize",
     "evaluate",
     "export_model",
     "get_library_path",

@@ -90,11 +90,24 @@ def uniform_grid(seen: Seen, bits: BitArray, recipe: Recipe) -> UniformGrid:
     Args:
         bits: int32 [C] (or [1] for a tensor taken as one channel), 0 to 8.
     """
+    if recipe.target == "tensorrt":
+        return signed_grid(seen, recipe)
     lower, upper = interval(seen, bits, recipe)
     if recipe.format == "qdq":  # an integer type's zero point must be one of its codes
         lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)
     mean = seen.own.mean
     return grid_from_range(np.where(bits == 0, mean, lower), np.where(bits == 0, mean, upper), bits)
+
+
+def signed_grid(seen: Seen, recipe: Recipe) -> UniformGrid:
+    """The symmetric 8-bit grid of signed codes, -128 .. 127 with the zero point 0 (here: 0 .. 255 around 128).
+
+    Of a tensor that cannot be negative half of the codes are lost: its range is chosen for 7 bits.
+    """
+    lower, upper = interval(seen, np.full(seen.channels, 7 if seen.half else 8, np.int32), recipe)
+    reach = np.maximum(np.abs(lower), np.abs(upper))
+    scale = np.where(reach > 0, np.maximum(reach / 127, np.finfo(np.float32).tiny), 1).astype(np.float32)
+    return UniformGrid(scale, np.full_like(scale, 128), np.full(len(scale), 8, np.int32))
 
 
 def allocate_bits(seen: Seen, bits: float, importance: FloatArray, recipe: Recipe) -> BitArray:

@@ -28,6 +28,7 @@ Scheme = Literal[
 ]
 Granularity = Literal["per-channel", "per-tensor"]
 Format = Literal["onnxq", "qdq"]
+Target = Literal["onnxruntime", "tensorrt"]
 BitAllocation = Literal["none", "weights", "activations", "both"]
 WeightGrid = Literal["uniform", "kmeans", "apot", "pot", "fixed-point"]
 WeightCorrection = Literal["none", "mean", "mean-variance"]
@@ -65,6 +66,7 @@ CHOICES = {
     "ranges": Ranges,
     "rounding": Rounding,
     "overflow": Overflow,
+    "target": Target,
 }
 
 
@@ -107,6 +109,8 @@ class Recipe:
         rounding, overflow: of fixed-point activations.
         bit_true: convolutions round every product and sum (``FixedPointConv``).
         format: ``onnxq`` operators with packed weights, or standard ``qdq``.
+        target: whose rules files of the format ``qdq`` keep: ``tensorrt`` wants symmetric INT8 with zero point 0 for
+            activations too, and biases in float.
         published: compute what the published systems do where ours is better.
 
     Raises:
@@ -137,6 +141,7 @@ class Recipe:
     overflow: Overflow = "saturate"
     bit_true: bool = False
     format: Format = "onnxq"
+    target: Target = "onnxruntime"
     published: bool = False
 
     def __post_init__(self) -> None:
@@ -144,7 +149,7 @@ class Recipe:
         object.__setattr__(self, "skip", (self.skip,) if isinstance(self.skip, str) else tuple(self.skip))
         self._default("weights", self.scheme if self.scheme in (*POWERS, "fixed-point") else "uniform")
         self._default("symmetric", self.scheme == "histogram" or self.moving_average)
-        self._default("act_granularity", "per-tensor" if self.placement == "integer" else "per-channel")
+        self._default("act_granularity", "per-tensor" if self.has_integer_kernels else "per-channel")
         self._default("bit_alloc", self._possible_allocation)
         holds_correction = self.format != "qdq" and self.weights != "fixed-point"
         self._default("weight_correction", "mean" if holds_correction else "none")
@@ -233,10 +238,12 @@ class Recipe:
                 raise OnnxqError("--format qdq takes the placements inputs, outputs and integer")
             if self.weights != "uniform" or not self.has_uniform_activations or self.ranges == "dynamic":
                 raise OnnxqError("--format qdq takes uniform weights and static uniform ranges only")
-        if self.placement == "integer" and not (
-            self.format == "qdq" and self.act_bits == self.weight_bits == 8 and self.act_granularity == "per-tensor"
+        all_eight = self.act_bits == self.weight_bits == self.bits_of_weight(True) == 8
+        if self.has_integer_kernels and not (
+            self.format == "qdq" and all_eight and self.act_granularity == "per-tensor"
         ):
-            raise OnnxqError("--placement integer goes with --format qdq, --bits 8 and per-tensor activations")
+            option = "--placement integer" if self.placement == "integer" else "--target tensorrt"
+            raise OnnxqError(f"{option} goes with --format qdq, --bits 8 and per-tensor activations")
         if self.weights == "kmeans" and self.weight_bits % 1:
             raise OnnxqError("k-means weights have 2^bits levels: weight bits must be a whole number")
         if self.weights == "fixed-point" and self.weight_correction != "none":
@@ -267,6 +274,11 @@ class Recipe:
     def has_uniform_activations(self) -> bool:
         """Whether activations have a ``UniformGrid``."""
         return self.scheme not in ("mid-tread", *POWERS, "fixed-point") and not self.symmetric
+
+    @property
+    def has_integer_kernels(self) -> bool:
+        """Whether the file is to be run by integer kernels, which take weights with the zero point 0 only."""
+        return self.placement == "integer" or self.target == "tensorrt"
 
     @property
     def _knows_its_inputs(self) -> bool:

@@ -205,7 +205,7 @@ def spread_of(rows: NDArray[np.float32]) -> FloatArray:
 
 
 def _full_range_grid(rows: NDArray[np.float32], bits: NDArray[np.int32], recipe: Recipe) -> UniformGrid:
-    if recipe.symmetric or recipe.placement == "integer":  # integer kernels want the zero point 0
+    if recipe.symmetric or recipe.has_integer_kernels:
         top = np.exp2(bits - 1.0) - 1
         scale = np.maximum(np.abs(rows).max(axis=1) / top, np.finfo(np.float32).eps).astype(np.float32)
         return UniformGrid(scale, np.broadcast_to((top + 1).astype(np.float32), scale.shape), bits)

@@ -118,6 +118,41 @@ def test_statistics_of_another_placement():
         onnxq.quantize(small_network(), onnxq.calibrate(small_network(), [images(8)]), Recipe(**INTEGER))
 
 
+@pytest.mark.parametrize("placement", ["inputs", "integer"])
+def test_tensorrt_has_signed_codes_with_zero_points_of_zero(placement):
+    network = small_network()
+    x = images(64)
+    statistics = onnxq.calibrate(network, [x], placement=placement)
+    model = onnxq.quantize(
+        network, statistics, Recipe(**{**INTEGER, "placement": placement, "target": "tensorrt"})
+    ).model
+    onnx.checker.check_model(model, full_check=True)
+    close(network, model, images(8, seed=9))
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(nodes) > 8
+    for node in nodes:
+        zero_point = onnx.numpy_helper.to_array(constants[node.input[2]])
+        assert zero_point.dtype == np.int8
+        assert not zero_point.any()
+        assert onnx.numpy_helper.to_array(constants[node.input[1]]).min() > 0
+
+
+def test_a_signed_grid_of_nothing():
+    network = parse("g (float[n,2,4,4] input) => (float[n,2,4,4] y) { y = Conv (input, w) }", {"w": normal(2, 2, 1, 1)})
+    x = np.zeros((4, 2, 4, 4), np.float32)
+    statistics = onnxq.calibrate(network, [x])
+    recipe = Recipe(act_bits=8, weight_bits=8, format="qdq", target="tensorrt")
+    model = onnxq.quantize(network, statistics, recipe).model
+    assert np.isfinite(run(model, {"input": x}, native=False)[0]).all()
+
+
+@pytest.mark.parametrize("fields", [{"format": "onnxq"}, {"act_bits": 4}, {"edge_bits": 4}])
+def test_what_tensorrt_does_not_take(fields):
+    with pytest.raises(OnnxqError, match="goes with --format qdq"):
+        Recipe(**{"act_bits": 8, "weight_bits": 8, "format": "qdq", "target": "tensorrt", **fields})
+
+
 @pytest.mark.parametrize("fields", [{"act_bits": 4}, {"format": "onnxq"}, {"act_granularity": "per-channel"}])
 def test_what_integer_kernels_cannot_do(fields):
     with pytest.raises(OnnxqError, match="placement integer goes with"):

@@ -14,6 +14,7 @@ from onnxq.errors import OnnxqError
 COMMANDS = {
     "export": "torchvision model to ONNX",
     "calibrate": "observe a model's activations on images",
+    "equalize": "even out the ranges of channels, in float",
     "quantize": "rewrite a model at 2 to 8 bits",
     "recipes": "recipes for quantize: list them, show one",
     "eval": "top-1 and top-5 of files, side by side",

@@ -105,6 +105,11 @@ recipe_options = options(
         type=choice("format"),
         help="onnxq operators and packed weights, or standard QuantizeLinear/DequantizeLinear.  [default: onnxq]",
     ),
+    click.option(
+        "--target",
+        type=choice("target"),
+        help="Whose rules --format qdq keeps; tensorrt: symmetric INT8, --bits 8.  [default: onnxruntime]",
+    ),
 )
 
 

@@ -5,7 +5,7 @@ which does not take them). Widths below 8 bits are made by a clamp before the qu
 INT8, the narrowest type that holds their bits. Every zero point must lie within the grid.
 
 Placement ``integer`` writes what ONNX Runtime fuses into integer kernels: symmetric weights, biases in INT32 at the
-scale of the products.
+scale of the products. For TensorRT activations are INT8 with the zero point 0, and biases stay in float.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from onnxq.plan import ActivationQuantizer, Plan
 from onnxq.weights import CodedWeight
 
 INT2_OPSET = 25  # the first with INT2
+SIGNED_OFFSET = 128  # what an INT8 code lies below the UINT8 code of the same value
 WEIGHT_TYPES = {2: onnx.TensorProto.INT2, 4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8}  # by width
 
 
@@ -40,14 +41,15 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
     tensors, names = graph.tensors(), Names(graph)
     for site in list(sites(graph, plan)):
-        site.redirect(_activation(graph, names, site.tensor, _uniform(site.quantizer), site.rank))
+        offset = SIGNED_OFFSET if plan.recipe.target == "tensorrt" else 0
+        site.redirect(_activation(graph, names, site.tensor, _uniform(site.quantizer), site.rank, offset))
     layers = set(plan.layers)
     for name, coded in plan.weights.items():
         weight = tensors[name]
         dequantized = _weight(graph, names, name, coded)
         for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             consumer.inputs[1] = dequantized
-            if plan.recipe.placement == "integer":
+            if plan.recipe.placement == "integer" and plan.recipe.target == "onnxruntime":
                 _bias(graph, names, consumer, _uniform(coded.grid))
     if plan.recipe.placement == "integer":
         _move_codes(graph, names)
@@ -101,7 +103,9 @@ def _parameter(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(()) if values.size == 1 else values
 
 
-def _activation(graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformGrid, rank: int) -> gs.Variable:
+def _activation(
+    graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformGrid, rank: int, offset: int
+) -> gs.Variable:
     name = tensor.name
     current = tensor
     # Also where 8 bits would need no clamp: ONNX Runtime would fuse a per-channel input into its integer convolution,
@@ -115,8 +119,9 @@ def _activation(graph: gs.Graph, names: Names, tensor: gs.Tensor, grid: UniformG
             graph.nodes.append(gs.Node(op, names.fresh(f"{name}/{op}"), {}, [current, limit], [clamped]))
             current = clamped
     scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(grid.scale))
-    zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), _parameter(grid.zero_point.astype(np.uint8)))
-    codes = gs.Variable(names.fresh(f"{name}/codes"), np.uint8, tensor.shape)
+    kind = np.int8 if offset else np.uint8
+    zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), _parameter((grid.zero_point - offset).astype(kind)))
+    codes = gs.Variable(names.fresh(f"{name}/codes"), kind, tensor.shape)
     dequantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
     axis = {"axis": CHANNEL_AXIS} if grid.scale.size > 1 else {}
     graph.nodes.append(
@@ -185,7 +190,10 @@ def _notes(plan: Plan) -> tuple[str, ...]:
         )
     if any(_uniform(grid).scale.size > 1 for grid in plan.activations.values()):
         notes.append("per-channel activations are valid ONNX, but integer kernels need --act-granularity per-tensor")
-    notes.append("ranges were widened to contain zero, as integer zero points require")
-    if recipe.placement == "inputs" and recipe.act_bits == recipe.weight_bits == 8:
+    if recipe.target == "tensorrt":
+        notes.append("activations are symmetric INT8 with the zero point 0, as TensorRT requires")
+    else:
+        notes.append("ranges were widened to contain zero, as integer zero points require")
+    if recipe.target == "onnxruntime" and recipe.placement == "inputs" and recipe.act_bits == recipe.weight_bits == 8:
         notes.append("for integer kernels throughout, calibrate and quantize with --placement integer")
     return tuple(notes)

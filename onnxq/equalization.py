@@ -1,0 +1,79 @@
+"""Cross-layer equalization: one range for a whole tensor fits all of its channels.
+
+Nagel et al., ICCV 2019 (Data-Free Quantization through Weight Equalization and Bias Correction), with ranges of
+activations in place of those of the first layer's weights, which per-channel scales make irrelevant.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnxq.errors import OnnxqError
+from onnxq.files import fingerprint, load_model
+from onnxq.graph import to_graph, to_model
+from onnxq.network import Pair, pairs_of
+from onnxq.passes.normalize import normalize
+from onnxq.passes.scale_channels import scale_channels
+from onnxq.statistics import Statistics
+
+FloatArray = NDArray[np.float64]
+LARGEST = 2.0**10  # factor: beyond it a channel is as good as dead
+
+
+def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str | Path) -> tuple[onnx.ModelProto, int]:
+    """A float model that computes the same, with channels of more equal ranges; and how many tensors were scaled.
+
+    Statistics of the model do not fit the result: calibrate that anew.
+
+    Args:
+        model: a float model, or its path. statistics: of that model, placement ``inputs``, or their path.
+
+    Raises:
+        OnnxqError: a file cannot be read, or the statistics belong to another model.
+    """
+    source = load_model(model) if isinstance(model, (str, Path)) else model
+    seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
+    if seen.fingerprint != fingerprint(source):
+        raise OnnxqError("these statistics belong to another model; run `onnxq calibrate` on this model")
+    graph = to_graph(source)
+    normalize(graph)
+    scaled = 0
+    for pair in pairs_of(graph):
+        if pair.tensor not in seen.tensors:
+            continue
+        own = seen.tensors[pair.tensor]
+        reach = np.maximum(np.abs(own.minimum), np.abs(own.maximum)).astype(np.float64)
+        factors = factors_of(pair, reach)
+        scale_channels(pair, factors)
+        scaled += bool((factors != 1).any())
+    return to_model(graph, source), scaled
+
+
+def factors_of(pair: Pair, reach: FloatArray) -> FloatArray:
+    """What to multiply each channel between two layers by, float64 [C].
+
+    A depthwise layer has a scale for each channel: every channel gets the largest range. Elsewhere a channel that grows
+    makes the weights that read it small beside their neighbours: the geometric mean of both needs (DFQ, eq. 11).
+
+    Args:
+        reach: float64 [C], the largest magnitude of each channel.
+    """
+    alive = reach > 0
+    if not alive.any():
+        return np.ones_like(reach)
+    share = np.where(alive, reach / reach.max(), 1)
+    factors = 1 / share
+    if not pair.depthwise:
+        weight = np.abs(pair.second.inputs[1].values.astype(np.float64)).reshape(*pair.second.inputs[1].shape[:2], -1)
+        row = weight.max(axis=(1, 2), keepdims=True)
+        column = (weight / np.where(row > 0, row, 1)).max(axis=(0, 2))
+        factors = np.sqrt(np.where(column > 0, column, 1) * factors)
+        factors /= (factors * share)[alive].max()
+    if math.isfinite(pair.upper):  # the Clip stays where it is: it must cut what it cut, and nothing that was seen
+        factors = np.clip(factors * pair.upper / reach.max(), 1, np.maximum(pair.upper / np.where(alive, reach, 1), 1))
+    return np.where(alive, np.clip(factors, 1 / LARGEST, LARGEST), 1)
