@@ -102,19 +102,21 @@ def calibrate(
             raise OnnxqError(
                 f"the model cannot run on images of shape {list(batch.shape)}: {str(error).splitlines()[0]}"
             ) from error
-        current = {}
-        for position, name in enumerate(names):
-            seen = TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
+        current = {
+            name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
+            for position, name in enumerate(names)
+        }
+        for name, seen in current.items():
             if np.isnan(seen.minimum).any():
                 raise OnnxqError(
                     f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}"
                 )
-            tensors[name] = tensors[name].merge(seen) if name in tensors else seen
-            current[name] = seen
         if moving_percentile is not None:
             for name, seen in _with_clamped(current, activations).items():
                 new = seen.magnitude(moving_percentile)
                 moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * new if name in moving else new
+        for name, seen in current.items():
+            tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
         images += len(batch)
         if progress:
             progress(len(batch))

@@ -11,6 +11,7 @@ Order of the BINS = 256 counts: bins 128 .. 255 hold x >= 0 upwards, bins 127 ..
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,26 +55,31 @@ def bin_index(x: NDArray[np.float32], anchor: NDArray[np.float32]) -> NDArray[np
 
 
 def rescale(counts: Counts, anchor: NDArray[np.float32], new_anchor: NDArray[np.float32]) -> Counts:
-    """Move histograms to anchors that are equal or larger.
+    """Histograms moved to anchors that are equal or larger.
 
     Args:
         counts: int64 [C, BINS]. anchor, new_anchor: float32 [C], powers of four.
     """
+    result = counts.copy()
+    rescale_in_place(result, anchor, new_anchor)
+    return result
+
+
+def rescale_in_place(
+    counts: NDArray[np.integer[Any]], anchor: NDArray[np.float32], new_anchor: NDArray[np.float32]
+) -> None:
+    """As ``rescale``, in the memory of ``counts``, which can also be int32."""
     octaves = np.rint(np.log2(new_anchor.astype(np.float64) / anchor) / 2).astype(np.int64)
     if (octaves < 0).any():
         raise ValueError("a histogram cannot move to a smaller anchor")
-    if not octaves.any():
-        return counts
-    result = counts.copy()
     k = np.arange(HALF)
     for octave in np.unique(octaves[octaves > 0]):
         channels = np.flatnonzero(octaves == octave)
         target = k >> min(octave, 62)
-        moved = np.zeros((len(channels), BINS), np.int64)
+        moved = np.zeros((len(channels), BINS), counts.dtype)
         for source, destination in ((HALF + k, HALF + target), (HALF - 1 - k, HALF - 1 - target)):
             np.add.at(moved.T, destination, counts[np.ix_(channels, source)].T)
-        result[channels] = moved
-    return result
+        counts[channels] = moved
 
 
 def mean_absolute_deviation(counts: Counts, anchor: FloatArray, mean: FloatArray) -> FloatArray:

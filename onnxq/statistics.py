@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from onnxq.clipping.percentile import magnitude_percentile
 from onnxq.errors import OnnxqError
 from onnxq.files import UNREADABLE, replacing
-from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_deviation, rescale
+from onnxq.histogram import BINS, HALF, anchor_of, bin_edges, mean_absolute_deviation, rescale, rescale_in_place
 from onnxq.operators.observe import Observation
 
 FORMAT = 1  # of the file
@@ -30,7 +31,7 @@ class TensorStatistics:
         minimum, maximum: float32 [C].
         sum, sum_squares: float64 [C].
         anchor: float32 [C], the unit of the histogram.
-        histogram: int64 [C, 256], the bins of ``onnxq.histogram``.
+        histogram: int64 [C, 256] (of one batch: int32), the bins of ``onnxq.histogram``.
     """
 
     count: int
@@ -39,14 +40,14 @@ class TensorStatistics:
     sum: FloatArray
     sum_squares: FloatArray
     anchor: NDArray[np.float32]
-    histogram: NDArray[np.int64]
+    histogram: NDArray[Any]
 
     @staticmethod
     def of(observation: Observation) -> TensorStatistics:
         """Statistics of one observed batch."""
-        histogram = observation.histogram.astype(np.int64)
+        histogram = observation.histogram
         return TensorStatistics(
-            count=int(histogram[0].sum()) if len(histogram) else 0,
+            count=int(histogram[0].sum(dtype=np.int64)) if len(histogram) else 0,
             minimum=observation.minimum,
             maximum=observation.maximum,
             sum=observation.sum,
@@ -67,7 +68,7 @@ class TensorStatistics:
         deviation: FloatArray = np.sqrt(np.maximum(centred, 0) / max(self.count - 1, 1))
         return deviation
 
-    @property
+    @cached_property
     def b(self) -> FloatArray:
         """E|x - mean|, from the histogram; float64 [C]."""
         return mean_absolute_deviation(self.histogram, self.anchor.astype(np.float64), self.mean)
@@ -133,9 +134,20 @@ class TensorStatistics:
             histogram=counts,
         )
 
+    def copy(self) -> TensorStatistics:
+        """With a histogram of its own, int64."""
+        return replace(self, histogram=self.histogram.astype(np.int64))
+
     def merge(self, other: TensorStatistics) -> TensorStatistics:
         """Statistics of both sets of values together."""
+        return self.copy().absorb(other.copy())
+
+    def absorb(self, other: TensorStatistics) -> TensorStatistics:
+        """As ``merge``, in the memory of this histogram (int64); neither of the two can be used afterwards."""
         anchor = np.maximum(self.anchor, other.anchor)
+        rescale_in_place(self.histogram, self.anchor, anchor)
+        rescale_in_place(other.histogram, other.anchor, anchor)
+        np.add(self.histogram, other.histogram, out=self.histogram)
         return TensorStatistics(
             count=self.count + other.count,
             minimum=np.minimum(self.minimum, other.minimum),
@@ -143,7 +155,7 @@ class TensorStatistics:
             sum=self.sum + other.sum,
             sum_squares=self.sum_squares + other.sum_squares,
             anchor=anchor,
-            histogram=rescale(self.histogram, self.anchor, anchor) + rescale(other.histogram, other.anchor, anchor),
+            histogram=self.histogram,
         )
 
 
