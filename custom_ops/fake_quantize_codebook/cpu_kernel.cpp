@@ -8,7 +8,6 @@ namespace onnxq {
 namespace {
 
 constexpr int64_t kBlock = 64;
-static_assert(kCodebookBounds % 3 == 0);
 
 template <typename T>
 void run(const T* __restrict x, T* __restrict y, int64_t count, int64_t channel, const CodebookParameters& p) {
@@ -18,15 +17,9 @@ void run(const T* __restrict x, T* __restrict y, int64_t count, int64_t channel,
     float u[kBlock] = {}, level[kBlock];
     for (int64_t i = 0; i < block; ++i) u[i] = static_cast<float>(x[start + i]) / scale;
     for (int64_t i = 0; i < kBlock; ++i) level[i] = p.levels[0];
-    // Three levels between a load and a store of the block. Bounds beyond the last level are +Inf: no value passes them.
-    for (int32_t k = 0; k + 1 < p.count; k += 3) {
-      const float bound1 = p.bounds[k], bound2 = p.bounds[k + 1], bound3 = p.bounds[k + 2];
-      const float next1 = p.levels[k + 1], next2 = p.levels[k + 2 < p.count ? k + 2 : k + 1],
-                  next3 = p.levels[k + 3 < p.count ? k + 3 : k + 1];
-      for (int64_t i = 0; i < kBlock; ++i) {
-        const float nearest = u[i] > bound1 ? next1 : level[i], nearer = u[i] > bound2 ? next2 : nearest;
-        level[i] = u[i] > bound3 ? next3 : nearer;
-      }
+    for (int32_t k = 0; k + 1 < p.count; ++k) {
+      const float bound = p.bounds[k], next = p.levels[k + 1];
+      for (int64_t i = 0; i < kBlock; ++i) level[i] = u[i] > bound ? next : level[i];
     }
     for (int64_t i = 0; i < block; ++i) y[start + i] = static_cast<T>(u[i] == u[i] ? level[i] * scale : u[i]);
   }
