@@ -1,19 +1,20 @@
-"""Integer files (--format qdq --placement integer) beside those of onnxruntime.quantization.quantize_static.
+"""Integer files (--format qdq --placement integer) beside those of ONNX Runtime's quantize_static and of NNCF.
 
     python benchmarks/integer.py [TESTBED] [--json FILE]
 
 Speed: ResNet-18, ResNet-50 and MobileNetV2 with random weights, batch 8, the files in turns. Accuracy at W8A8 on the
-demo network and on TESTBED (as in accuracy.py): quantize_static with the calibration methods MinMax and Entropy,
-per-channel weights, against onnxq's default and its other schemes, on the same calibration images.
+demo network and on TESTBED (as in accuracy.py), on the same calibration images: quantize_static with the calibration
+methods MinMax and Entropy and per-channel weights; NNCF with its defaults, where it is installed (pip install nncf);
+onnxq's default, its other schemes, and its default behind `onnxq equalize`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,13 @@ import onnxruntime as ort
 from networks import Case, cases
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from timing import random_images, random_network, ratio, throughput
 
 import onnxq
 from onnxq.datasets import open_dataset
-from onnxq.export import export_model
 from onnxq.files import load_model, metadata, save_model
 from onnxq.loader import Loader, choose
 from onnxq.recipe import Recipe
-from onnxq.runtime import make_session
 from onnxq_cli.common import table
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -42,6 +42,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "onnxq mse": {"scheme": "mse"},
     "onnxq aciq, biases as they are": {"bias_correction": "none"},
 }
+HAS_NNCF = importlib.util.find_spec("nncf") is not None
 METHODS = {"ONNX Runtime MinMax": CalibrationMethod.MinMax, "ONNX Runtime Entropy": CalibrationMethod.Entropy}
 
 
@@ -79,42 +80,51 @@ def ours(model: Path, target: Path, batches: list[NDArray[np.float32]], **fields
     return target
 
 
-def throughput(files: dict[str, Path], x: NDArray[np.float32], turns: int) -> dict[str, list[float]]:
-    """Images a second of every turn; the files take turns."""
-    sessions = {label: make_session(path, "cpu") for label, path in files.items()}
-    rates: dict[str, list[float]] = {label: [] for label in files}
-    for turn in range(turns + 1):
-        for label, session in sessions.items():
-            started = time.perf_counter()
-            session.run(None, {session.get_inputs()[0].name: x})
-            if turn > 0:  # the first one warms up
-                rates[label].append(len(x) / (time.perf_counter() - started))
-    return rates
+def by_nncf(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> Path:
+    """A file by NNCF's defaults."""
+    import nncf
+
+    source = onnx.load(model)
+    dataset = nncf.Dataset([{source.graph.input[0].name: batch} for batch in batches])
+    onnx.save(nncf.quantize(source, dataset, subset_size=len(batches)), target)
+    return target
+
+
+def equalized(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> Path:
+    """A file by onnxq's default from the equalized model."""
+    equal, _ = onnxq.equalize(model, onnxq.calibrate(model, batches, provider="cpu"))
+    save_model(equal, target)
+    return ours(target, target, batches)
 
 
 def speed(folder: Path, turns: int) -> dict[str, Any]:
     """The networks of NETWORKS."""
     report: dict[str, Any] = {}
-    random = np.random.default_rng(0)
     rows = []
     for arch in NETWORKS:
-        model = folder / f"{arch}.onnx"
-        save_model(export_model(arch, weights="none"), model)
-        x = random.standard_normal((8, 3, 224, 224)).astype(np.float32)
+        model, x = random_network(arch, folder), random_images(8)
         files = {
             "float": model,
             "onnxq": ours(model, folder / "ours.onnx", [x]),
             "quantize_static": theirs(model, folder / "theirs.onnx", [x], CalibrationMethod.MinMax),
         }
+        if HAS_NNCF:
+            files["NNCF"] = by_nncf(model, folder / "nncf.onnx", [x])
         rates = throughput(files, x, turns)
-        median = {label: statistics.median(values) for label, values in rates.items()}
-        rows.append(
-            [arch, *(f"{median[label]:.1f}" for label in files), f"{median['onnxq'] / median['quantize_static']:.2f}",
-             f"{median['onnxq'] / median['float']:.2f}"]
-        )  # fmt: skip
-        report[arch] = rates
-    headers = ["images/s, batch 8", "float", "onnxq int8", "quantize_static", "onnxq / theirs", "onnxq / float"]
-    print(f"\n{table(headers, rows)}", flush=True)
+        rows += [
+            [
+                f"{arch} {label}",
+                f"{statistics.median(values):.1f}",
+                f"{ratio(rates, 'onnxq', label):.2f}",
+                f"{files[label].stat().st_size / 1e6:.2f}",
+            ]
+            for label, values in rates.items()
+        ]
+        report[arch] = {
+            label: {"images_per_second": values, "bytes": files[label].stat().st_size}
+            for label, values in rates.items()
+        }
+    print(f"\n{table(['int8, batch 8', 'images/s', 'onnxq / this', 'MB'], rows)}", flush=True)
     return report
 
 
@@ -128,6 +138,9 @@ def accuracy(case: Case, folder: Path) -> list[dict[str, Any]]:
     files = {"float": case.model}
     for number, (label, fields) in enumerate(SCHEMES.items()):
         files[label] = ours(case.model, folder / f"ours{number}.onnx", batches, **fields)
+    files["onnxq, equalized"] = equalized(case.model, folder / "equalized.onnx", batches)
+    if HAS_NNCF:
+        files["NNCF"] = by_nncf(case.model, folder / "nncf.onnx", batches)
     for number, (label, method) in enumerate(METHODS.items()):
         files[label] = theirs(case.model, folder / f"theirs{number}.onnx", batches, method)
     test = open_dataset(case.test, "test", case.classes)
@@ -154,7 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     ort.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder:
-        report: dict[str, Any] = {"images_per_second": speed(Path(folder), args.turns)}
+        report: dict[str, Any] = {"speed": speed(Path(folder), args.turns)}
         for source in filter(None, ["demo", args.source]):
             for case in cases(source):
                 report[case.model.stem] = accuracy(case, Path(folder))

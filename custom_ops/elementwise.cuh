@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include "channel_shape.h"
+#include "divider.h"
 
 namespace onnxq {
 
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 1 << 16;
+constexpr int kPacksAThread = 4;  // in flight at once: one load of 16 bytes a thread does not hide the memory's latency
 
 __device__ __forceinline__ float load(float value) { return value; }
 __device__ __forceinline__ float load(__half value) { return __half2float(value); }
@@ -27,22 +29,45 @@ struct alignas(sizeof(T) * kWidth) Pack {
   T value[kWidth];
 };
 
-// One thread takes kWidth consecutive values of one channel at a time (inner is a multiple of kWidth).
-// Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
-template <typename T, int kWidth, typename Operator>
+// The channel of a pack, for tensors of fewer than 2^31 packs and for larger ones.
+struct Channels32 {
+  using Index = uint32_t;
+  Divider packs_per_plane, channels;
+  __device__ __forceinline__ int64_t operator()(Index pack) const {
+    return channels.remainder(packs_per_plane.quotient(pack));
+  }
+};
+
+struct Channels64 {
+  using Index = int64_t;
+  int64_t packs_per_plane, channels;
+  __device__ __forceinline__ int64_t operator()(Index pack) const { return pack / packs_per_plane % channels; }
+};
+
+// One thread takes kPacksAThread packs of kWidth consecutive values of one channel at a time (inner is a multiple of
+// kWidth). Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
+template <typename T, int kWidth, typename Channels, typename Operator>
 __global__ void __launch_bounds__(kThreads)
     elementwise_kernel(const Pack<T, kWidth>* __restrict__ x, Pack<T, kWidth>* __restrict__ y, int64_t packs,
-                       int64_t packs_per_plane, int64_t channels, Operator op) {
+                       Channels channel_of, Operator op) {
   extern __shared__ float shared[];
   op.prepare(shared);
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < packs; i += stride) {
-    const Pack<T, kWidth> in = x[i];
-    const auto function = op.at((i / packs_per_plane) % channels);
-    Pack<T, kWidth> out;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; first < packs;
+       first += stride * kPacksAThread) {
+    Pack<T, kWidth> pack[kPacksAThread];
 #pragma unroll
-    for (int j = 0; j < kWidth; ++j) out.value[j] = store<T>(function(load(in.value[j])));
-    y[i] = out;
+    for (int p = 0; p < kPacksAThread; ++p)
+      if (first + p * stride < packs) pack[p] = x[first + p * stride];
+#pragma unroll
+    for (int p = 0; p < kPacksAThread; ++p) {
+      const int64_t i = first + p * stride;
+      if (i >= packs) break;
+      const auto function = op.at(channel_of(static_cast<typename Channels::Index>(i)));
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) pack[p].value[j] = store<T>(function(load(pack[p].value[j])));
+      y[i] = pack[p];
+    }
   }
 }
 
@@ -57,12 +82,17 @@ struct PlainOperator {
 template <typename T, int kWidth, typename Operator>
 void launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, size_t shared_bytes,
                   cudaStream_t stream) {
-  const int64_t packs = shape.size() / kWidth;
-  const int64_t wanted = (packs + kThreads - 1) / kThreads;
+  const int64_t packs = shape.size() / kWidth, packs_per_plane = shape.inner / kWidth;
+  const int64_t wanted = (packs + kThreads * kPacksAThread - 1) / (kThreads * kPacksAThread);
   const int blocks = static_cast<int>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
-  elementwise_kernel<T, kWidth><<<blocks, kThreads, shared_bytes, stream>>>(
-      static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, shape.inner / kWidth,
-      shape.channels, op);
+  const auto launch = [&](auto channel_of) {
+    elementwise_kernel<T, kWidth><<<blocks, kThreads, shared_bytes, stream>>>(
+        static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, channel_of, op);
+  };
+  if (packs < kDividerLimit)
+    launch(Channels32{divider_of(packs_per_plane), divider_of(shape.channels)});
+  else
+    launch(Channels64{packs_per_plane, shape.channels});
 }
 
 // Launches on `stream`; returns a cudaError_t.

@@ -11,7 +11,6 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from onnxq.environment import inspect_environment
 from onnxq.runtime import find_library
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -20,8 +19,6 @@ settings.register_profile(
     "onnxq", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("onnxq")
-
-HAS_CUDA = not inspect_environment().providers["cuda"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,10 +31,10 @@ def backend(request: pytest.FixtureRequest) -> tuple[bool, str]:
     """(native, provider): each way in which ONNX Runtime can run an operator."""
     if request.param == "body":
         return False, "cpu"
-    if find_library() is None:
-        pytest.skip("the native library was not built")
-    if request.param == "cuda" and not HAS_CUDA:
-        pytest.skip("no CUDA provider here")
+    from helpers import KERNEL_PROVIDERS
+
+    if request.param not in KERNEL_PROVIDERS:
+        pytest.skip("no native library, or no GPU")
     return True, request.param
 
 

@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 from onnx import FunctionProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from onnxq.environment import inspect_environment
 from onnxq.operators import DOMAIN, VERSION
-from onnxq.runtime import make_session
+from onnxq.runtime import find_library, make_session
 
 Feeds = dict[str, NDArray[np.generic]]
+
+HAS_CUDA = not inspect_environment().providers["cuda"]
+# Where the kernels of the native library run.
+KERNEL_PROVIDERS = [] if find_library() is None else ["cpu", "cuda"] if HAS_CUDA else ["cpu"]
 
 
 def operator_model(

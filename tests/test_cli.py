@@ -150,7 +150,7 @@ def test_a_read_only_folder(small_model, calibrated, tmp_path):
 
 
 def test_cuda_without_a_gpu(small_model, small_data):
-    from conftest import HAS_CUDA
+    from helpers import HAS_CUDA
 
     if HAS_CUDA:
         pytest.skip("there is a GPU")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import FLOAT, FLOAT16, INT32, assert_same_bits, operator_model, run, run_reference
+from helpers import FLOAT, FLOAT16, INT32, KERNEL_PROVIDERS, assert_same_bits, operator_model, run, run_reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -52,9 +52,9 @@ def check(operator, oracle, x, grid, axis, parameters, backends, **attributes):
     if backends is None:
         assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
         assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
-        backends = [(True, "cpu")] if find_library() is not None else []
+        backends = [(True, provider) for provider in KERNEL_PROVIDERS]
     for native, provider in backends:
-        assert_same_bits(run(model, feeds, native, provider)[0], want, "kernel")
+        assert_same_bits(run(model, feeds, native, provider)[0], want, f"{provider} kernel")
 
 
 def check_codebook(x, grid, axis, backends=None):

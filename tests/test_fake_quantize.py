@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import FLOAT, FLOAT16, INT32, assert_same_bits, operator_model, run, run_reference
+from helpers import FLOAT, FLOAT16, INT32, KERNEL_PROVIDERS, assert_same_bits, operator_model, run, run_reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -59,8 +59,8 @@ def check(x, grid, axis, kind=FLOAT):
     model = model_of(kind, x.ndim, feeds["scale"].ndim)
     assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
     assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
-    if find_library() is not None:
-        assert_same_bits(run(model, feeds, native=True)[0], want, "CPU kernel")
+    for provider in KERNEL_PROVIDERS:
+        assert_same_bits(run(model, feeds, True, provider)[0], want, f"{provider} kernel")
 
 
 @given(calls())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import FLOAT, INT32, assert_same_bits
+from helpers import FLOAT, INT32, KERNEL_PROVIDERS, assert_same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
@@ -62,7 +62,8 @@ def test_kernel_and_numpy_agree(call):
     x, weight, bias, grid, geometry = call
     with np.errstate(all="ignore"):
         want = convolve(x, weight, bias, grid, **geometry)
-    assert_same_bits(run_kernel(x, weight, bias, grid, **geometry), want)
+    for provider in KERNEL_PROVIDERS:
+        assert_same_bits(run_kernel(x, weight, bias, grid, provider, **geometry), want, provider)
 
 
 @needs_library

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import DOUBLE, FLOAT, INT32, assert_same_bits, operator_model, run, run_reference
+from helpers import DOUBLE, FLOAT, INT32, KERNEL_PROVIDERS, assert_same_bits, operator_model, run, run_reference
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -52,8 +52,8 @@ def test_all_agree(x):
     model = model_of(x.ndim)
     compare(run_reference(model, {"x": x}), x, "ReferenceEvaluator")
     compare(run(model, {"x": x}, native=False), x, "function body")
-    if find_library() is not None:
-        compare(run(model, {"x": x}, native=True), x, "CPU kernel")
+    for provider in KERNEL_PROVIDERS:
+        compare(run(model, {"x": x}, True, provider), x, f"{provider} kernel")
 
 
 def test_on_each_backend(backend):

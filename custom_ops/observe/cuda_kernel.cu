@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "arithmetic.h"
+#include "divider.h"
 #include "observe/kernels.h"
 
 // Four launches on the session's stream. The outputs serve as accumulators: minimum and maximum hold
@@ -14,6 +15,8 @@ constexpr int kThreads = 256;
 constexpr unsigned kWarp = 0xffffffffu;
 constexpr int64_t kValuesPerThread = 16;
 constexpr int64_t kMaxShares = 256;  // blocks that share one channel
+constexpr int kAtOnce = 4;           // loads in flight
+constexpr int kTables = 4;           // histograms of a block: fewer threads wait for each other's count
 
 // Unsigned order = float order, for all but NaN.
 __device__ __forceinline__ uint32_t encode(float value) {
@@ -43,23 +46,46 @@ __global__ void __launch_bounds__(kThreads) start(ObserveShape shape, ObserveOut
   }
 }
 
+// The place of value i of a channel: for channels of fewer than 2^31 values and for larger ones.
+struct Places32 {
+  Divider inner;
+  __device__ __forceinline__ int64_t image(int64_t i) const { return inner.quotient(static_cast<uint32_t>(i)); }
+};
+
+struct Places64 {
+  int64_t inner;
+  __device__ __forceinline__ int64_t image(int64_t i) const { return i / inner; }
+};
+
 // Calls visit(value) for this thread's share of channel blockIdx.x; the blocks of blockIdx.y share the channel.
-template <typename Visit>
-__device__ __forceinline__ void for_each_value(const float* x, const ObserveShape& shape, Visit visit) {
+template <typename Places, typename Visit>
+__device__ __forceinline__ void for_each_value(const float* x, const ObserveShape& shape, Places places, Visit visit) {
   const int64_t count = shape.batch * shape.inner;
   const int64_t stride = static_cast<int64_t>(gridDim.y) * kThreads;
-  for (int64_t i = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; i < count; i += stride) {
-    const int64_t n = i / shape.inner;
-    visit(x[(n * shape.channels + blockIdx.x) * shape.inner + (i - n * shape.inner)]);
+  for (int64_t first = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x; first < count;
+       first += stride * kAtOnce) {
+    float value[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int64_t i = first + k * stride;
+      if (i >= count) break;
+      const int64_t n = places.image(i);
+      value[k] = x[(n * shape.channels + blockIdx.x) * shape.inner + (i - n * shape.inner)];
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k)
+      if (first + k * stride < count) visit(value[k]);
   }
 }
 
 __device__ __forceinline__ bool is_finite(float value) { return is_finite_bits(__float_as_uint(value)); }
 
-__global__ void __launch_bounds__(kThreads) extremes(const float* __restrict__ x, ObserveShape shape, ObserveOutputs out) {
+template <typename Places>
+__global__ void __launch_bounds__(kThreads)
+    extremes(const float* __restrict__ x, ObserveShape shape, Places places, ObserveOutputs out) {
   uint32_t low = encode(INFINITY), high = encode(-INFINITY);
   bool bad = false;
-  for_each_value(x, shape, [&](float value) {
+  for_each_value(x, shape, places, [&](float value) {
     const bool finite = is_finite(value);
     bad |= !finite;
     const uint32_t code = encode(finite ? value : 0.0f);
@@ -77,15 +103,18 @@ __global__ void __launch_bounds__(kThreads) extremes(const float* __restrict__ x
   if (bad) totals(out.sum)[blockIdx.x] = static_cast<unsigned long long>(kNonFinite);
 }
 
-__global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, ObserveShape shape, ObserveOutputs out) {
-  __shared__ int32_t table[kBins];
-  for (int b = threadIdx.x; b < kBins; b += kThreads) table[b] = 0;
+template <typename Places>
+__global__ void __launch_bounds__(kThreads)
+    count(const float* __restrict__ x, ObserveShape shape, Places places, ObserveOutputs out) {
+  __shared__ int32_t tables[kTables * kBins];
+  for (int b = threadIdx.x; b < kTables * kBins; b += kThreads) tables[b] = 0;
+  int32_t* const table = tables + threadIdx.x / 32 % kTables * kBins;
   __syncthreads();
   const float lowest = decode(codes(out.minimum)[blockIdx.x]), highest = decode(codes(out.maximum)[blockIdx.x]);
   const float anchor = anchor_of(fmaxf(fabsf(lowest), fabsf(highest)));
   const float inverse = 1.0f / anchor;  // exact: the anchor is a power of two
   long long sum = 0, squares = 0;
-  for_each_value(x, shape, [&](float value) {
+  for_each_value(x, shape, places, [&](float value) {
     const float scaled = scaled_of(value, inverse);
     sum += sum_term(scaled);
     squares += square_term(scaled);
@@ -100,8 +129,11 @@ __global__ void __launch_bounds__(kThreads) count(const float* __restrict__ x, O
     atomicAdd(totals(out.sum_squares) + blockIdx.x, static_cast<unsigned long long>(squares));
   }
   __syncthreads();
-  for (int b = threadIdx.x; b < kBins; b += kThreads)
-    if (table[b] != 0) atomicAdd(out.histogram + static_cast<int64_t>(blockIdx.x) * kBins + b, table[b]);
+  for (int b = threadIdx.x; b < kBins; b += kThreads) {
+    int32_t total = 0;
+    for (int t = 0; t < kTables; ++t) total += tables[t * kBins + b];
+    if (total != 0) atomicAdd(out.histogram + static_cast<int64_t>(blockIdx.x) * kBins + b, total);
+  }
 }
 
 __global__ void __launch_bounds__(kThreads) finish(ObserveShape shape, ObserveOutputs out) {
@@ -131,8 +163,14 @@ int observe_cuda(const float* x, ObserveShape shape, ObserveOutputs out, void* c
     int64_t shares = (values + kThreads * kValuesPerThread - 1) / (kThreads * kValuesPerThread);
     shares = shares < kMaxShares ? shares : kMaxShares;
     const dim3 grid(static_cast<unsigned>(shape.channels), static_cast<unsigned>(shares));
-    extremes<<<grid, kThreads, 0, stream>>>(x, shape, out);
-    count<<<grid, kThreads, 0, stream>>>(x, shape, out);
+    const auto launch = [&](auto places) {
+      extremes<<<grid, kThreads, 0, stream>>>(x, shape, places, out);
+      count<<<grid, kThreads, 0, stream>>>(x, shape, places, out);
+    };
+    if (values < kDividerLimit)
+      launch(Places32{divider_of(shape.inner)});
+    else
+      launch(Places64{shape.inner});
   }
   finish<<<blocks_for(shape.channels), kThreads, 0, stream>>>(shape, out);
   return cudaGetLastError();
