@@ -1,0 +1,78 @@
+"""Models of one onnxq operator, or of several in a row, with per-channel parameters on axis 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxq.grids.apot import levels_of
+from onnxq.operators import DOMAIN, VERSION, observe, operator_function
+
+OPERATORS = ("FakeQuantize", "FakeQuantizeMidTread", "FakeQuantizeCodebook", "FakeQuantizeFixedPoint", "Observe")
+KINDS = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16}
+
+
+def _per_channel(name: str, values: NDArray[np.generic]) -> onnx.TensorProto:
+    return numpy_helper.from_array(values.reshape(1, -1, 1, 1), name)
+
+
+def _constants(name: str, channels: int) -> tuple[list[onnx.TensorProto], dict[str, int]]:
+    """The inputs of an operator but x, and its attributes."""
+    scale = _per_channel("scale", np.linspace(0.1, 0.3, channels, dtype=np.float32))
+    if name == "FakeQuantize":
+        zero_point = _per_channel("zero_point", np.full(channels, 7, np.float32))
+        return [scale, zero_point, numpy_helper.from_array(np.array(4, np.int32), "bits")], {}
+    if name == "FakeQuantizeMidTread":
+        first, last = (_per_channel(key, np.full(channels, v, np.float32)) for key, v in (("first", -7), ("last", 7)))
+        return [scale, first, last], {}
+    if name == "FakeQuantizeCodebook":
+        return [scale, numpy_helper.from_array(levels_of("apot", 4, False), "levels")], {}
+    if name == "FakeQuantizeFixedPoint":
+        fraction_bits = _per_channel("fraction_bits", np.full(channels, 4, np.int32))
+        return [fraction_bits], {"total_bits": 8, "rounding": 0, "overflow": 0}
+    return [], {}
+
+
+def model_of(name: str, shape: Sequence[int], times: int = 1, dtype: Any = np.float32) -> onnx.ModelProto:
+    """x of ``shape`` -> y, through the operator ``times`` times; of Observe, as many histograms of x."""
+    kind = KINDS[np.dtype(dtype)]
+    constants, attributes = _constants(name, shape[1])
+    x = helper.make_tensor_value_info("x", kind, shape)
+    nodes, outputs = [], []
+    for i in range(times):
+        if name == "Observe":
+            made = [f"{output}{i}" for output in observe.OUTPUTS]
+            nodes.append(helper.make_node(name, ["x"], made, domain=DOMAIN))
+            outputs.append(helper.make_tensor_value_info(made[-1], TensorProto.INT32, [shape[1], 256]))
+        else:
+            source, target = f"x{i}" if i else "x", f"x{i + 1}" if i + 1 < times else "y"
+            inputs = [source, *(constant.name for constant in constants)]
+            nodes.append(helper.make_node(name, inputs, [target], domain=DOMAIN, **attributes))  # type: ignore[arg-type]
+    outputs = outputs or [helper.make_tensor_value_info("y", kind, shape)]
+    return helper.make_model(
+        helper.make_graph(nodes, name, [x], outputs, constants),
+        functions=[operator_function(name, 21)],
+        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
+        ir_version=10,
+    )
+
+
+def quantize_linear_model(shape: Sequence[int], times: int = 1) -> onnx.ModelProto:
+    """The same with a pair of standard QuantizeLinear and DequantizeLinear, per tensor."""
+    constants = [
+        numpy_helper.from_array(np.array(0.1, np.float32), "scale"),
+        numpy_helper.from_array(np.array(7, np.uint8), "zero_point"),
+    ]
+    nodes = []
+    for i in range(times):
+        source, target = f"x{i}" if i else "x", f"x{i + 1}" if i + 1 < times else "y"
+        nodes.append(helper.make_node("QuantizeLinear", [source, "scale", "zero_point"], [f"q{i}"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"q{i}", "scale", "zero_point"], [target]))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "qdq", ends[:1], ends[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
