@@ -4,7 +4,8 @@
 
 Speed: ResNet-18, ResNet-50 and MobileNetV2 with random weights, batch 8, the files in turns. Accuracy at W8A8 on the
 demo network and on TESTBED (as in accuracy.py), on the same calibration images: quantize_static with the calibration
-methods MinMax and Entropy and per-channel weights; NNCF with its defaults, where it is installed (pip install nncf);
+methods MinMax and Entropy and per-channel weights; NNCF with its defaults (for its target CPU where ONNX Runtime
+cannot run those), where it is installed (pip install nncf);
 onnxq's default, its other schemes, and its default behind `onnxq equalize`.
 """
 
@@ -22,16 +23,17 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from networks import Case, cases
+from networks import Case, cases, images_of
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from timing import random_images, random_network, ratio, throughput
 
 import onnxq
-from onnxq.datasets import open_dataset
-from onnxq.files import load_model, metadata, save_model
-from onnxq.loader import Loader, choose
+from onnxq.errors import OnnxqError
+from onnxq.files import save_model
 from onnxq.recipe import Recipe
+from onnxq.runtime import make_session, on_device, run
 from onnxq_cli.common import table
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -58,10 +60,12 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def theirs(model: Path, target: Path, batches: list[NDArray[np.float32]], method: CalibrationMethod) -> Path:
-    """A file by quantize_static."""
+    """A file by quantize_static, behind the preprocessing that its documentation asks for."""
     name = onnx.load(model).graph.input[0].name
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(str(model), str(prepared))
     quantize_static(
-        model,
+        prepared,
         target,
         Reader(name, batches),
         quant_format=QuantFormat.QDQ,
@@ -80,14 +84,23 @@ def ours(model: Path, target: Path, batches: list[NDArray[np.float32]], **fields
     return target
 
 
-def by_nncf(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> Path:
-    """A file by NNCF's defaults."""
+def by_nncf(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> dict[str, Path]:
+    """A file by NNCF's defaults, and where ONNX Runtime cannot run that, one for NNCF's target CPU."""
     import nncf
 
-    source = onnx.load(model)
-    dataset = nncf.Dataset([{source.graph.input[0].name: batch} for batch in batches])
-    onnx.save(nncf.quantize(source, dataset, subset_size=len(batches)), target)
-    return target
+    for label, device in (("NNCF", nncf.TargetDevice.ANY), ("NNCF, target CPU", nncf.TargetDevice.CPU)):
+        source = onnx.load(model)
+        dataset = nncf.Dataset([{source.graph.input[0].name: batch} for batch in batches])
+        quantized = nncf.quantize(source, dataset, subset_size=len(batches), target_device=device)
+        onnx.save(quantized, target)
+        try:
+            session = make_session(target)
+            run(session, [session.get_outputs()[0].name], on_device(batches[0], session))
+        except OnnxqError as error:
+            print(f"{model.stem}: ONNX Runtime cannot run the file of {label}: {str(error)[:300]}", flush=True)
+        else:
+            return {label: target}
+    return {}
 
 
 def equalized(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> Path:
@@ -109,7 +122,7 @@ def speed(folder: Path, turns: int) -> dict[str, Any]:
             "quantize_static": theirs(model, folder / "theirs.onnx", [x], CalibrationMethod.MinMax),
         }
         if HAS_NNCF:
-            files["NNCF"] = by_nncf(model, folder / "nncf.onnx", [x])
+            files |= by_nncf(model, folder / "nncf.onnx", [x])
         rates = throughput(files, x, turns)
         rows += [
             [
@@ -130,21 +143,15 @@ def speed(folder: Path, turns: int) -> dict[str, Any]:
 
 def accuracy(case: Case, folder: Path) -> list[dict[str, Any]]:
     """Files by both tools on one network."""
-    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
-    assert preprocessing is not None
-    calibration = open_dataset(case.calibration, "calib", case.classes)
-    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
-    batches = [batch.images for batch in loader]
+    batches, tests = images_of(case)
     files = {"float": case.model}
     for number, (label, fields) in enumerate(SCHEMES.items()):
         files[label] = ours(case.model, folder / f"ours{number}.onnx", batches, **fields)
     files["onnxq, equalized"] = equalized(case.model, folder / "equalized.onnx", batches)
     if HAS_NNCF:
-        files["NNCF"] = by_nncf(case.model, folder / "nncf.onnx", batches)
+        files |= by_nncf(case.model, folder / "nncf.onnx", batches)
     for number, (label, method) in enumerate(METHODS.items()):
         files[label] = theirs(case.model, folder / f"theirs{number}.onnx", batches, method)
-    test = open_dataset(case.test, "test", case.classes)
-    tests = Loader(test, preprocessing, choose(len(test), case.test_images))
     results = onnxq.evaluate(list(files.values()), tests, provider="cpu")
     rows = [
         [

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 import onnxq
 from onnxq.bundled import DEMO_MODELS, bundled_model
 from onnxq.datasets import open_dataset
@@ -48,22 +51,26 @@ def cases(source: str) -> list[Case]:
     ]
 
 
+def images_of(case: Case) -> tuple[list[NDArray[np.float32]], Loader]:
+    """The calibration batches, in memory, and the test images."""
+    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
+    assert preprocessing is not None
+    calibration = open_dataset(case.calibration, "calib", case.classes)
+    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
+    test = open_dataset(case.test, "test", case.classes)
+    return [batch.images for batch in loader], Loader(test, preprocessing, choose(len(test), case.test_images))
+
+
 def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Placement]) -> list[Evaluation]:
     """Calibrate, write a file for each recipe, evaluate all: the float network first, then in the order of ``recipes``.
 
     Paths of the result are the labels.
     """
-    preprocessing = onnxq.Preprocessing.from_metadata(metadata(load_model(case.model)))
-    assert preprocessing is not None
-    calibration = open_dataset(case.calibration, "calib", case.classes)
-    loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
-    images = [batch.images for batch in loader]
+    images, tests = images_of(case)
     statistics = {
         placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement, moving_percentile=99.99)
         for placement in placements
     }
-    test = open_dataset(case.test, "test", case.classes)
-    tests = Loader(test, preprocessing, choose(len(test), case.test_images))
     results: list[Evaluation] = []
     labels = list(recipes)
     with tempfile.TemporaryDirectory() as folder:

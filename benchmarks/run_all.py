@@ -16,6 +16,7 @@ from pathlib import Path
 from onnxq.environment import inspect_environment
 
 HERE = Path(__file__).parent
+SPEED = ("kernels", "calibration", "throughput", "quantizing", "loading")
 TESTBED = Path(os.environ.get("ONNXQ_TESTBED", HERE.parents[1] / "shared" / "testbed"))
 
 
@@ -23,7 +24,8 @@ def main() -> None:
     results = HERE.parent / "build" / "benchmarks"
     results.mkdir(parents=True, exist_ok=True)
     testbed = [str(TESTBED)] if TESTBED.is_dir() else []
-    runs: list[tuple[str, list[str]]] = [("kernels", []), ("calibration", []), ("integer", testbed)]
+    runs: list[tuple[str, list[str]]] = [(name, []) for name in SPEED]
+    runs += [("integer", testbed)]
     for name in ("weight_error", "accuracy", "published", "formats"):
         runs += [(name, ["demo"]), *([(name, testbed)] if testbed else [])]
     machine = {

@@ -44,7 +44,9 @@ def throughput(
     provider: str = "cpu",
     native: bool | None = None,
 ) -> dict[str, list[float]]:
-    """Images a second of every turn; the files take turns, so that a slow minute of the machine hits all."""
+    """Images a second of every turn, without the copy of images to a GPU; the files take turns, so that a slow minute
+    of the machine hits all.
+    """
     sessions = {label: make_session(path, provider, native=native) for label, path in files.items()}
     rates: dict[str, list[float]] = {label: [] for label in files}
     for turn in range(turns + 1):

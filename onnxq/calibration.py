@@ -96,12 +96,7 @@ def calibrate(
         if not len(batch):
             continue
         check_batch(session, batch, "the model")
-        try:
-            values = run(session, outputs, on_device(batch, session))
-        except Exception as error:
-            raise OnnxqError(
-                f"the model cannot run on images of shape {list(batch.shape)}: {str(error).splitlines()[0]}"
-            ) from error
+        values = run(session, outputs, on_device(batch, session))
         current = {
             name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
             for position, name in enumerate(names)

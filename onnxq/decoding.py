@@ -60,15 +60,16 @@ def decoded(
         while pending:
             yield pending.popleft().result()
     except BrokenProcessPool as error:
-        raise OnnxqError("a process that decodes images died (out of memory?); give fewer --workers, or 0") from error
+        raise OnnxqError(
+            "a process that decodes images died: out of memory (give fewer --workers, or 0), or started by a script "
+            'without `if __name__ == "__main__":`'
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _processes(count: int, dataset: Dataset, preprocessing: Preprocessing) -> Executor:
-    # not forked from this process: ONNX Runtime's threads may hold locks
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = multiprocessing.get_context("forkserver")  # not this process: ONNX Runtime's threads may hold locks
     return ProcessPoolExecutor(count, context, _start_worker, (dataset, preprocessing))
 
 

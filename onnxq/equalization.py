@@ -34,7 +34,7 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
         model: a float model, or its path. statistics: of that model, placement ``inputs``, or their path.
 
     Raises:
-        OnnxqError: a file cannot be read, or the statistics belong to another model.
+        OnnxqError: a file cannot be read, or the statistics belong to another model or placement.
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
@@ -43,7 +43,10 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     graph = to_graph(source)
     normalize(graph)
     scaled = 0
-    for pair in pairs_of(graph):
+    pairs = pairs_of(graph)
+    if pairs and not any(pair.tensor in seen.tensors for pair in pairs):
+        raise OnnxqError("these statistics are not of the inputs of layers; calibrate with --placement inputs")
+    for pair in pairs:
         if pair.tensor not in seen.tensors:
             continue
         own = seen.tensors[pair.tensor]

@@ -167,9 +167,8 @@ def _run(tally: _Tally, images: ort.OrtValue) -> NDArray[np.float32]:
     started = time.perf_counter()
     try:
         logits: NDArray[np.float32] = run(tally.session, [tally.session.get_outputs()[0].name], images)[0]
-    except Exception as error:  # onnxruntime raises its own family, without a common public base
-        problem = str(error).strip().splitlines()[0]
-        raise OnnxqError(f"{tally.path} cannot run on images of shape {shape}: {problem}") from error
+    except OnnxqError as error:
+        raise OnnxqError(f"{tally.path}: {error}") from error
     tally.seconds += time.perf_counter() - started
     if logits.ndim == 4 and logits.shape[2:] == (1, 1):
         logits = logits[:, :, 0, 0]

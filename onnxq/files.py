@@ -21,6 +21,8 @@ UNREADABLE = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error),
 )
+_UMASK = os.umask(0)  # it can only be read by setting it: here, where no other thread creates files
+os.umask(_UMASK)
 MAX_PROTOBUF = 2**31 - 1  # bytes; a larger model needs external data
 
 
@@ -68,9 +70,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def move_into_place(temporary: Path, target: Path) -> None:
     """Give a finished temporary file its name, and the permissions that other files get."""
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
+    temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes files private
     temporary.replace(target)
 
 

@@ -15,6 +15,7 @@ from onnxq.graph import to_model
 from onnxq.runtime import make_session, session_options
 
 LARGE = 1024  # values; ONNX Runtime wants small constants, shapes for example, in the model itself
+TYPES = (np.float32, np.uint8, np.int8, np.uint16)  # that a session can be given; INT4 for example is not
 
 
 def graph_session(
@@ -37,7 +38,7 @@ def take_weights(graph: gs.Graph) -> dict[str, NDArray[Any]]:
     """Take large constants out of a graph: what stays behind says that they come from elsewhere."""
     weights = {}
     for tensor in graph.tensors().values():
-        if not isinstance(tensor, gs.Constant) or int(np.prod(tensor.shape)) < LARGE:
+        if not isinstance(tensor, gs.Constant) or int(np.prod(tensor.shape)) < LARGE or tensor.dtype not in TYPES:
             continue
         values = np.ascontiguousarray(tensor.values)
         absent = onnx.TensorProto(

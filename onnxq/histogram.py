@@ -72,13 +72,12 @@ def rescale_in_place(
     octaves = np.rint(np.log2(new_anchor.astype(np.float64) / anchor) / 2).astype(np.int64)
     if (octaves < 0).any():
         raise ValueError("a histogram cannot move to a smaller anchor")
-    k = np.arange(HALF)
     for octave in np.unique(octaves[octaves > 0]):
         channels = np.flatnonzero(octaves == octave)
-        target = k >> min(octave, 62)
+        merged = 1 << min(int(octave), 7)  # bins that become one; 2^7 are all of a sign
+        sums = counts[channels].reshape(len(channels), 2, HALF // merged, merged).sum(axis=3, dtype=counts.dtype)
         moved = np.zeros((len(channels), BINS), counts.dtype)
-        for source, destination in ((HALF + k, HALF + target), (HALF - 1 - k, HALF - 1 - target)):
-            np.add.at(moved.T, destination, counts[np.ix_(channels, source)].T)
+        moved[:, HALF - HALF // merged : HALF + HALF // merged] = sums.reshape(len(channels), -1)
         counts[channels] = moved
 
 

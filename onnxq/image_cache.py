@@ -7,9 +7,10 @@ made from (paths, sizes and times of the image files; the preprocessing). It is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ import onnxq
 from onnxq.datasets.base import Dataset
 from onnxq.decoding import Decoded
 from onnxq.errors import OnnxqError
-from onnxq.files import move_into_place, tempfile_beside
+from onnxq.files import UNREADABLE, move_into_place, tempfile_beside
 from onnxq.preprocessing import Preprocessing
 
 
@@ -47,20 +48,38 @@ def cached(
             yield list(known[start : start + len(group)])
             start += len(group)
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile_beside(path) as temporary, temporary.open("wb") as file:
-            shapes = set()
-            for images in decode():
-                shapes |= {image.shape if isinstance(image, np.ndarray) else None for image in images}
-                if len(shapes) == 1 and None not in shapes:
-                    _append(file, images, sum(map(len, groups)))
-                yield images
+    with _new_file(path) as (temporary, file):
+        shapes: set[tuple[int, ...] | None] = set()
+        for images in decode():
+            shapes |= {image.shape if _is_pixels(image) else None for image in images}
             if len(shapes) == 1 and None not in shapes:
+                with _said(path):
+                    _append(file, images, sum(map(len, groups)))
+            yield images
+        if len(shapes) == 1 and None not in shapes:
+            with _said(path):
                 file.flush()
                 move_into_place(temporary, path)
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OnnxqError(f"--cache {path.parent}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    with _said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile_beside(path) as temporary, temporary.open("wb") as file:
+        yield temporary, file
+
+
+def _is_pixels(image: Decoded) -> TypeGuard[NDArray[np.uint8]]:
+    return isinstance(image, np.ndarray) and image.dtype == np.uint8
 
 
 def _append(file: BinaryIO, images: list[Any], count: int) -> None:
@@ -75,6 +94,7 @@ def _append(file: BinaryIO, images: list[Any], count: int) -> None:
 def _read(path: Path, count: int) -> NDArray[np.uint8] | None:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):  # not there, or damaged: it is made anew
+    except UNREADABLE:  # not there, or damaged: it is made anew
         return None
-    return images if images.dtype == np.uint8 and images.ndim == 4 and len(images) == count else None
+    whole = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4 and len(images) == count
+    return images if whole else None

@@ -127,9 +127,11 @@ class Loader:
 
 def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:
     """Uninitialized memory; ``pinned``: that a GPU can fetch without a copy by the processor."""
+    if pinned:
+        import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
+
+        pinned = torch.cuda.is_available()  # ONNX Runtime may have found no GPU either, and run on the CPU
     if not pinned:
         return np.empty(shape, np.float32)
-    import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
-
     array: NDArray[np.float32] = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
     return array

@@ -142,18 +142,19 @@ def other_activations(graph: gs.Graph, placement: Placement) -> list[Activation]
         return []
     if placement == "integer":
         made = [node.outputs[0] for node in graph.nodes if node.op in ("Conv", "Gemm", *INTEGER)]
-        products = [_product(graph, tensor) for tensor in made if tensor.dtype == np.float32]
+        products = [_product(graph, tensor) for tensor in made if _is_feature_map(tensor)]
         return list(dict.fromkeys(product for product in products if product is not None))
     if placement == "all-inputs":
         tensors = [node.inputs[0] for node in graph.nodes if node.op in READERS]
     else:
         tensors = [*graph.inputs, *(node.outputs[0] for node in graph.nodes if node.op not in KEEPS_GRID)]
-    floats = [
-        tensor
-        for tensor in tensors
-        if isinstance(tensor, gs.Variable) and tensor.dtype == np.float32 and len(tensor.shape or ()) > 1
-    ]
+    floats = [tensor for tensor in tensors if _is_feature_map(tensor)]
     return list(dict.fromkeys(map(_activation if placement == "all-inputs" else _plain, floats)))
+
+
+def _is_feature_map(tensor: gs.Tensor) -> bool:
+    """Whether it has images and channels, unlike what graphs compute shapes with."""
+    return isinstance(tensor, gs.Variable) and tensor.dtype == np.float32 and len(tensor.shape or ()) > 1
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _has_weights_of_its_own(node: gs.Node) -> bool:
         all(isinstance(tensor, gs.Constant) and len(tensor.outputs) == 1 for tensor in constants)
         and all(tensor.dtype == np.float32 for tensor in constants)
         and (node.op == "Conv" or (bool(node.attrs.get("transB", 0)) and not node.attrs.get("transA", 0)))
-        and all(tensor.shape[0] == node.inputs[1].shape[0] for tensor in constants)
+        and all(tuple(bias.shape) == (node.inputs[1].shape[0],) for bias in node.inputs[2:])
     )
 
 

@@ -80,7 +80,7 @@ class Recipe:
         act_bits, weight_bits: 2 to 8, in fixed point to 16; fractions where bits are allocated, or with ``mid-tread``
             (log2 of the bins). ``act_bits`` None leaves activations in float: weights only.
         act_granularity, weight_granularity: one grid a channel, or one a tensor. None stands for a grid a channel, but
-            for activations of placement ``integer``.
+            for activations of placement ``integer`` and for TensorRT.
         bit_alloc: which channels get bits of their own, ``act_bits`` and ``weight_bits`` being their mean. None stands
             for all that can: those with per-channel uniform grids, in onnxq's own format.
         weights: their grid; ``kmeans`` is a codebook of 2^bits levels. None stands for that of the scheme.
@@ -93,7 +93,8 @@ class Recipe:
             images (``onnxq.renormalization``).
         edge_bits: for weights and activations of the first and the last layer, as many as both can have. None stands
             for 8, and in fixed point for those of the other layers. With ``mid-tread`` there is no edge.
-        skip: names or shell patterns of layers left in float.
+        skip: names or shell patterns of layers left in float. With placement ``integer`` their weights and arithmetic
+            are; what they read and make is 8 bits wide all the same, for the sake of their neighbours.
         placement: quantizers at the ``inputs`` of layers; at their ``outputs``, as in the published ACIQ system; at
             ``all-inputs``, those of ReLU and pooling included; behind ``every-op``, all arithmetic operators; or
             around everything that has ``integer`` kernels (8 bits, format ``qdq``).
@@ -242,8 +243,10 @@ class Recipe:
         if self.has_integer_kernels and not (
             self.format == "qdq" and all_eight and self.act_granularity == "per-tensor"
         ):
-            option = "--placement integer" if self.placement == "integer" else "--target tensorrt"
+            option = "--target tensorrt" if self.target == "tensorrt" else "--placement integer"
             raise OnnxqError(f"{option} goes with --format qdq, --bits 8 and per-tensor activations")
+        if self.target == "tensorrt" and self.placement == "outputs":
+            raise OnnxqError("--target tensorrt takes the placements inputs and integer: layers must read 8-bit inputs")
         if self.weights == "kmeans" and self.weight_bits % 1:
             raise OnnxqError("k-means weights have 2^bits levels: weight bits must be a whole number")
         if self.weights == "fixed-point" and self.weight_correction != "none":

@@ -17,7 +17,11 @@ from onnxq.errors import OnnxqError
 
 LIBRARY = "libonnxq_ops.so"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-CUDA_OPTIONS = {"use_tf32": "0"}  # TF32 would round every convolution to 10 bits of mantissa
+CUDA_OPTIONS = {
+    "use_tf32": "0",  # TF32 would round every convolution to 10 bits of mantissa
+    # An exhaustive search, the default, may choose other algorithms in each session: logits would differ between runs.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
 
 
 def find_library() -> Path | None:
@@ -104,12 +108,20 @@ def on_device(images: NDArray[np.float32], session: ort.InferenceSession) -> ort
 
 
 def run(session: ort.InferenceSession, names: Sequence[str], images: ort.OrtValue) -> list[NDArray[Any]]:
-    """The named outputs of a model for images that are on its device."""
+    """The named outputs of a model for images that are on its device.
+
+    Raises:
+        OnnxqError: it cannot run on them.
+    """
     binding = session.io_binding()
     binding.bind_ortvalue_input(image_input(session).name, images)
     for name in names:
         binding.bind_output(name, "cpu")
-    session.run_with_iobinding(binding)
+    try:
+        session.run_with_iobinding(binding)
+    except Exception as error:  # onnxruntime raises its own family, without a common public base
+        problem = (str(error).strip() or repr(error)).splitlines()[0]
+        raise OnnxqError(f"the model cannot run on images of shape {images.shape()}: {problem}") from error
     outputs: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
     return outputs
 
@@ -211,8 +223,8 @@ def make_session(
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
     options = options or session_options(native=native)
-    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
     try:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
         if values:
             options.add_external_initializers(list(weights or {}), values)
         session = ort.InferenceSession(source, options, providers=providers)

@@ -24,6 +24,11 @@ settings.load_profile("onnxq")
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("ONNXQ_REQUIRE_NATIVE") and find_library() is None:
         pytest.exit("ONNXQ_REQUIRE_NATIVE is set and the native library was not built", returncode=1)
+    if os.environ.get("ONNXQ_REQUIRE_CUDA"):
+        from helpers import HAS_CUDA
+
+        if not HAS_CUDA:
+            pytest.exit("ONNXQ_REQUIRE_CUDA is set and CUDA kernels cannot run here", returncode=1)
 
 
 @pytest.fixture(params=["body", "cpu", "cuda"])

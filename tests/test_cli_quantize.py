@@ -175,6 +175,37 @@ def test_integer_files(small_model, small_data, tmp_path):
     assert "q.onnx" in out
 
 
+def test_equalize(small_model, calibrated, small_data, tmp_path):  # noqa: F811
+    equal = tmp_path / "equal.onnx"
+    out, _ = onnxq("equalize", small_model, "--stats", calibrated, "-o", equal)
+    assert "tensors scaled" in out
+    assert metadata(onnx.load(equal)) == metadata(onnx.load(small_model))
+    table, _ = onnxq("eval", small_model, equal, "--data", small_data)
+    assert "0.0 %" in table
+    before = small_model.read_bytes()
+    _, error = onnxq("equalize", small_model, "--stats", calibrated, "-o", small_model, ok=False)
+    assert "is the float model itself" in error
+    assert small_model.read_bytes() == before
+    _, error = onnxq("equalize", equal, "--stats", calibrated, "-o", tmp_path / "x.onnx", ok=False)
+    assert "another model" in error
+
+
+def test_tensorrt_files(small_model, calibrated, tmp_path):  # noqa: F811
+    asked = ["--format", "qdq", "--target", "tensorrt", "--bits", 8]
+    out, _ = onnxq("quantize", small_model, "--stats", calibrated, *asked, "-o", tmp_path / "trt.onnx")
+    assert "as TensorRT requires" in out
+    assert recipe_of(tmp_path / "trt.onnx")["act_granularity"] == "per-tensor"
+
+
+def test_workers_and_cache(small_model, small_data, tmp_path):
+    tables = [
+        onnxq("eval", small_model, "--data", small_data, *options)[0].rsplit(" ", 1)[0]
+        for options in ([], ["--workers", 2], ["--cache", tmp_path / "c"], ["--cache", tmp_path / "c"])
+    ]
+    assert len({table.split("images/s")[1].rsplit(maxsplit=1)[0] for table in tables}) == 1
+    assert len(list((tmp_path / "c").iterdir())) == 1
+
+
 def test_bit_true_and_renormalized_files(small_model, small_data, tmp_path):
     stats, quantized = tmp_path / "every.npz", tmp_path / "q.onnx"
     placed = ["--placement", "every-op"]

@@ -84,6 +84,53 @@ def test_what_cannot_be_scaled(text):
     assert pairs_of(graph) == []
 
 
+def test_layers_that_are_like_no_others():
+    """A grouped first layer, Gemm behind Gemm with biases of other shapes, a dead channel, a Flatten between."""
+
+    def normal(*shape):
+        return RANDOM.standard_normal(shape).astype(np.float32)
+
+    dead = normal(4, 2, 3, 3)
+    dead[1] = 0
+    model = parse(
+        """g (float[n,4,6,6] input) => (float[n,5] y) {
+            a = Conv <group = 2> (input, w1)
+            r = Relu (a)
+            b = Conv (r, w2)
+            f = Flatten (b)
+            c = Gemm (f, w3, one)
+            d = Relu (c)
+            e = Gemm <transB = 1, alpha = 0.5> (d, w4, row)
+            y = Gemm <transB = 1> (e, w5)
+        }""",
+        {"w1": dead, "w2": normal(3, 4, 1, 1), "w3": normal(48, 6), "one": np.float32(0.3), "w4": normal(4, 6),
+         "row": normal(1, 4), "w5": normal(5, 4)},
+    )  # fmt: skip
+    x = images(16, (4, 6, 6))
+    result, scaled = onnxq.equalize(model, onnxq.calibrate(model, [x]))
+    assert scaled == 3
+    want, got = (run(m, {"input": x}, native=False)[0] for m in (model, result))
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_a_bias_for_each_row_is_left_alone():
+    weights = {
+        "w": np.ones((4, 3), np.float32),
+        "b": np.arange(16, dtype=np.float32).reshape(4, 4),
+        "v": np.ones((2, 4), np.float32),
+    }
+    text = "a = Gemm <transB = 1> (input, w, b) y = Gemm <transB = 1> (a, v)"
+    graph = onnxq.graph.to_graph(parse(f"g (float[4,3] input) => (float[4,2] y) {{ {text} }}", weights))
+    normalize(graph)
+    assert pairs_of(graph) == []
+
+
+def test_statistics_of_another_placement():
+    model, x = network(), images(4, (3, 6, 6))
+    with pytest.raises(OnnxqError, match="--placement inputs"):
+        onnxq.equalize(model, onnxq.calibrate(model, [x], placement="every-op"))
+
+
 def test_statistics_of_another_model():
     x = images(4, (3, 6, 6))
     with pytest.raises(OnnxqError, match="another model"):

@@ -210,6 +210,18 @@ def test_every_op_computes_on_the_grid(network, by_placement):
     assert [node.input[2] for node in layers] == ["b1/rounded", "b3/rounded", "b4/rounded"]
 
 
+def test_sessions_take_what_they_cannot_be_given_from_the_model():
+    """INT4 weights of enough values to be left out of a graph to measure, were they of another type."""
+    random = np.random.default_rng(0)
+    weights = {"w": random.standard_normal((16, 16, 3, 3)).astype(np.float32)}
+    text = "a = Conv <pads = [1,1,1,1]> (input, w) r = Relu (a) y = Conv <pads = [1,1,1,1]> (r, w)"
+    model = parse(f"g (float[n,16,8,8] input) => (float[n,16,8,8] y) {{ {text} }}", weights)
+    x = random.standard_normal((8, 16, 8, 8)).astype(np.float32)
+    recipe = Recipe(act_bits=8, weight_bits=4, edge_bits=4, format="qdq", renormalize=True)
+    result = onnxq.quantize(model, onnxq.calibrate(model, [x]), recipe, images=[x])
+    assert np.isfinite(run(result.model, {"input": x}, native=False)[0]).all()
+
+
 def test_renormalizing_matches_mean_and_variance(network, statistics):
     x = [images(64, seed=seed) for seed in range(2)]
     recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2, renormalize=True)

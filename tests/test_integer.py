@@ -113,6 +113,74 @@ def test_biases_are_codes_of_the_products():
     assert sum(kinds[node.input[0]] == onnx.TensorProto.INT32 for node in biases) == 4
 
 
+def test_shapes_are_not_quantized():
+    """A Resize whose sizes are computed in float."""
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,h,w] y) {
+            a = Conv (input, w)
+            s = Shape <start = 2> (a)
+            f = Cast <to = 1> (s)
+            d = Mul (f, two)
+            t = Cast <to = 7> (d)
+            b = Shape <end = 2> (a)
+            sizes = Concat <axis = 0> (b, t)
+            r = Resize <mode = "nearest"> (a, , , sizes)
+            y = Conv (r, w)
+        }""",
+        {"w": normal(2, 2, 1, 1), "two": np.float32(2)},
+    )
+    x = images(16, (2, 4, 4))
+    close(model, quantized(model, x).model, x)
+
+
+def test_a_padded_tensor_that_is_an_output_stays():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y, float[n,2,6,6] p) {
+            a = Conv (input, w)
+            p = Pad (a, pads)
+            y = Conv (p, v)
+        }""",
+        {"w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])},
+    )
+    x = images(16, (2, 4, 4))
+    close(model, quantized(model, x, scheme="minmax").model, x)
+
+
+def test_dead_channels_do_not_keep_a_layer_in_float(tmp_path):
+    weight, bias = normal(4, 3, 3, 3), normal(4)
+    weight[1], bias[1] = 0, 2.0
+    weight[2], bias[2] = 1e-20, -30.0
+    model = parse(
+        "g (float[n,3,8,8] input) => (float[n,4,1,1] y) { a = Conv (input, w, b) c = Relu (a) y = GlobalAveragePool (c) }",
+        {"w": weight, "b": bias},
+    )
+    x = images(16, (3, 8, 8))
+    result = quantized(model, x)
+    close(model, result.model, x)
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 1
+    assert operators["Conv"] == 0
+
+
+@pytest.mark.parametrize(
+    "bias", [np.float32(0.5), np.float32([[0.1, 0.2, 0.3, 0.4]]), np.float32([0.1, 0.2, 0.3, 0.4])]
+)
+def test_biases_of_gemm_of_every_shape(bias):
+    model = parse(
+        "g (float[n,3] input) => (float[n,4] y) { y = Gemm <transB = 1> (input, w, b) }", {"w": normal(4, 3), "b": bias}
+    )
+    x = images(4, (3,))
+    for correction in ("none", "statistics"):
+        close(model, quantized(model, x, bias_correction=correction).model, x)
+
+
+def test_a_skipped_layer_keeps_its_weights():
+    result = quantized(small_network(), images(64), skip=("Conv_b",))
+    kinds = {tensor.name: tensor.data_type for tensor in result.model.graph.initializer}
+    (skipped,) = [node for node in result.model.graph.node if node.name == "Conv_b"]
+    assert kinds[skipped.input[1]] == onnx.TensorProto.FLOAT
+
+
 def test_statistics_of_another_placement():
     with pytest.raises(OnnxqError, match="same --placement"):
         onnxq.quantize(small_network(), onnxq.calibrate(small_network(), [images(8)]), Recipe(**INTEGER))
@@ -138,6 +206,28 @@ def test_tensorrt_has_signed_codes_with_zero_points_of_zero(placement):
         assert onnx.numpy_helper.to_array(constants[node.input[1]]).min() > 0
 
 
+def test_tensorrt_finds_its_pairs():
+    """Nothing between a QuantizeLinear and its DequantizeLinear, with Slice and Pad as well."""
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y) {
+            a = Conv (input, w)
+            p = Pad (a, pads)
+            b = Conv (p, v)
+            y = Relu (b)
+        }""",
+        {"w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])},
+    )
+    x = images(16, (2, 4, 4))
+    result = quantized(model, x, target="tensorrt")
+    close(model, result.model, x)
+    readers = {name: node.op_type for node in result.model.graph.node for name in node.input}
+    assert all(
+        readers[node.output[0]] == "DequantizeLinear"
+        for node in result.model.graph.node
+        if node.op_type == "QuantizeLinear"
+    )
+
+
 def test_a_signed_grid_of_nothing():
     network = parse("g (float[n,2,4,4] input) => (float[n,2,4,4] y) { y = Conv (input, w) }", {"w": normal(2, 2, 1, 1)})
     x = np.zeros((4, 2, 4, 4), np.float32)
@@ -147,9 +237,9 @@ def test_a_signed_grid_of_nothing():
     assert np.isfinite(run(model, {"input": x}, native=False)[0]).all()
 
 
-@pytest.mark.parametrize("fields", [{"format": "onnxq"}, {"act_bits": 4}, {"edge_bits": 4}])
+@pytest.mark.parametrize("fields", [{"format": "onnxq"}, {"act_bits": 4}, {"edge_bits": 4}, {"placement": "outputs"}])
 def test_what_tensorrt_does_not_take(fields):
-    with pytest.raises(OnnxqError, match="goes with --format qdq"):
+    with pytest.raises(OnnxqError, match="--target tensorrt"):
         Recipe(**{"act_bits": 8, "weight_bits": 8, "format": "qdq", "target": "tensorrt", **fields})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -70,8 +71,16 @@ def test_stopping_early_ends_threads_and_processes(small_data, workers):
     before = threading.active_count()
     batches = iter(Loader(open_dataset(str(small_data), "test"), PLAIN, range(20), 2, workers=workers))
     next(batches)
+    assert len(multiprocessing.active_children()) == workers
     batches.close()
     assert threading.active_count() == before
+    assert multiprocessing.active_children() == []
+
+
+def test_pinned_memory_where_there_is_no_gpu(small_data, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    plain, pinned = (Loader(open_dataset(str(small_data), "test"), PLAIN, range(20), pinned=p) for p in (False, True))
+    np.testing.assert_array_equal(images_of(plain), images_of(pinned))
 
 
 def test_what_runs_ahead_raises_in_its_place_and_is_closed():
@@ -123,9 +132,10 @@ def test_a_damaged_cache_is_made_anew_and_a_half_pass_leaves_nothing(small_data,
     first = images_of(loader)
     (file,) = loader.cache.iterdir()
     whole = file.read_bytes()
-    file.write_bytes(whole[:-10])
-    np.testing.assert_array_equal(images_of(loader), first)
-    assert file.read_bytes() == whole
+    for damaged in (whole[:-10], b"", b"PK\x03\x04 no archive"):
+        file.write_bytes(damaged)
+        np.testing.assert_array_equal(images_of(loader), first)
+        assert file.read_bytes() == whole
 
 
 def test_a_bad_image_is_not_cached(small_data, tmp_path):

@@ -14,7 +14,8 @@ import click
 
 from onnxq.datasets import Dataset, Purpose, open_dataset
 from onnxq.datasets.arrays import Arrays
-from onnxq.files import load_model, metadata, replacing
+from onnxq.errors import OnnxqError
+from onnxq.files import check_writable, load_model, metadata, replacing
 from onnxq.loader import Loader, choose
 from onnxq.preprocessing import Preprocessing
 from onnxq.runtime import resolve_provider
@@ -116,6 +117,13 @@ def make_loader(
         cache=Path(cache) if cache is not None else None,
         pinned=resolve_provider(provider) == "cuda",
     )
+
+
+def check_output(model: str, output: str) -> None:
+    """Find out before long work whether the result can be written, and that it is not the model itself."""
+    if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
+        raise OnnxqError(f"{output} is the float model itself; give another name with -o")
+    check_writable(output)
 
 
 @contextmanager

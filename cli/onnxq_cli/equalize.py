@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 import onnxq
-from onnxq.files import check_writable, save_model
+from onnxq.files import save_model
+from onnxq_cli.common import check_output
 
 
 @click.command("equalize")
@@ -22,7 +23,7 @@ def command(model: str, stats: str, output: str) -> None:
     onnxq equalize mobilenet.onnx --stats mobilenet.stats.npz -o mobilenet.equal.onnx
     onnxq calibrate mobilenet.equal.onnx --data imagenet/train -o mobilenet.equal.stats.npz
     """
-    check_writable(output)
+    check_output(model, output)
     result, scaled = onnxq.equalize(model, stats)
     save_model(result, output)
     click.echo(f"{output}: {scaled} tensors scaled")

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 import onnxq
-from onnxq.errors import OnnxqError
-from onnxq.files import check_writable, save_model
+from onnxq.files import save_model
 from onnxq.loader import Loader
 from onnxq.recipe import CHOICES, choices
 from onnxq.recipes import load_recipe, load_yaml
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
+    check_output,
     image_options,
     make_loader,
     options,
@@ -51,7 +51,11 @@ recipe_options = options(
     ),
     click.option("--weight-bits", type=BITS, help="Of weights, where it differs."),
     click.option("--edge-bits", type=click.IntRange(2, 16), help="Of the first and the last layer.  [default: 8]"),
-    click.option("--act-granularity", type=choice("act_granularity"), help="[default: per-channel]"),
+    click.option(
+        "--act-granularity",
+        type=choice("act_granularity"),
+        help="[default: per-channel; per-tensor for integer kernels]",
+    ),
     click.option("--weight-granularity", type=choice("weight_granularity"), help="[default: per-channel]"),
     click.option(
         "--bit-alloc", type=choice("bit_alloc"), help="What gets bits per channel.  [default: both; none with qdq]"
@@ -72,7 +76,7 @@ recipe_options = options(
         "--placement",
         type=choice("placement"),
         help="Quantizers at the inputs of layers, at their outputs, at the inputs of ReLU and pooling too, or behind "
-        "every arithmetic operator; calibrate with the same.  [default: inputs]",
+        "every arithmetic operator, or around what has integer kernels; calibrate with the same.  [default: inputs]",
     ),
     click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
     click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
@@ -145,9 +149,7 @@ def command(
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --weights apot -o resnet50.apot.onnx
     onnxq quantize resnet50.onnx --weight-bits 4 --act-bits none -o resnet50.w4.onnx
     """
-    if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
-        raise OnnxqError(f"{output} is the float model itself; give another name with -o")
-    check_writable(output)
+    check_output(model, output)
     loading = {name: fields.pop(name) for name in IMAGE_OPTIONS}
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}

@@ -75,7 +75,9 @@ def bypass_identities(graph: gs.Graph) -> bool:
 
 
 def normalize_gemms(graph: gs.Graph) -> bool:
-    """Give every Gemm with a constant weight transB = 1, and alpha = beta = 1 where its bias is constant too."""
+    """Give every Gemm with a constant weight transB = 1; where its bias is constant too, alpha = beta = 1, and the bias
+    a value for each output, unless it differs from row to row.
+    """
     changed = False
     names = Names(graph)
     for node in [node for node in graph.nodes if node.op == "Gemm" and isinstance(node.inputs[1], gs.Constant)]:
@@ -93,6 +95,12 @@ def normalize_gemms(graph: gs.Graph) -> bool:
                 tensor = node.inputs[position]
                 scaled = (tensor.values * factor).astype(tensor.values.dtype)
                 node.inputs[position] = gs.Constant(names.fresh(f"{tensor.name}.scaled"), scaled)
+                changed = True
+        outputs = node.inputs[1].shape[0]
+        for bias in node.inputs[2:]:
+            if bias.values.size in (1, outputs) and bias.values.shape not in ((outputs,), (outputs, 1)):
+                values = np.ascontiguousarray(np.broadcast_to(bias.values.reshape(-1), outputs))
+                node.inputs[2] = gs.Constant(names.fresh(f"{bias.name}.vector"), values)
                 changed = True
     return changed
 

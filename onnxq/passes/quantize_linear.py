@@ -10,6 +10,8 @@ scale of the products. For TensorRT activations are INT8 with the zero point 0, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxq.grids.codebook import Codebook
 from onnxq.grids.packing import pack
-from onnxq.grids.uniform import UniformGrid, broadcastable
+from onnxq.grids.uniform import UniformGrid, broadcastable, quantize
 from onnxq.network import moves_values
 from onnxq.passes.names import Names
 from onnxq.passes.quantize_activations import CHANNEL_AXIS, sites
@@ -44,14 +46,18 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
         offset = SIGNED_OFFSET if plan.recipe.target == "tensorrt" else 0
         site.redirect(_activation(graph, names, site.tensor, _uniform(site.quantizer), site.rank, offset))
     layers = set(plan.layers)
+    fuses = plan.recipe.placement == "integer" and plan.recipe.target == "onnxruntime"
     for name, coded in plan.weights.items():
         weight = tensors[name]
+        consumers = [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]
+        if fuses:
+            coded = _with_room_for_biases(coded, consumers)
         dequantized = _weight(graph, names, name, coded)
-        for consumer in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
+        for consumer in consumers:
             consumer.inputs[1] = dequantized
-            if plan.recipe.placement == "integer" and plan.recipe.target == "onnxruntime":
+            if fuses:
                 _bias(graph, names, consumer, _uniform(coded.grid))
-    if plan.recipe.placement == "integer":
+    if fuses:
         _move_codes(graph, names)
     return _notes(plan)
 
@@ -68,7 +74,7 @@ def _move_codes(graph: gs.Graph, names: Names) -> None:
             continue
         codes, after = before.inputs[0], readers[0]
         same = all(np.array_equal(a.values, b.values) for a, b in zip(before.inputs[1:], after.inputs[1:], strict=True))
-        if not same:
+        if not same or any(node.outputs[0] is output for output in graph.outputs):
             continue
         node.inputs = [codes, *node.inputs[1:]]
         if node.op == "Pad":  # zero, as a code
@@ -79,15 +85,46 @@ def _move_codes(graph: gs.Graph, names: Names) -> None:
         node.outputs = [output]
 
 
-def _bias(graph: gs.Graph, names: Names, layer: gs.Node, weight: UniformGrid) -> None:
-    """The bias as INT32 codes at the scale of input times weight, where input and bias allow it."""
+def _scale_and_bias(layer: gs.Node) -> tuple[NDArray[np.float64], gs.Constant] | None:
+    """The scale of a layer's input and its bias [C], where the one is quantized and the other constant."""
     quantizer = layer.inputs[0].inputs[0] if layer.inputs[0].inputs else None
     bias = layer.inputs[2] if len(layer.inputs) > 2 else None
     if quantizer is None or quantizer.op != "DequantizeLinear" or not isinstance(bias, gs.Constant):
+        return None
+    if tuple(bias.shape) != (layer.inputs[1].shape[0],):
+        return None
+    return quantizer.inputs[1].values.astype(np.float64), bias
+
+
+def _with_room_for_biases(coded: CodedWeight, layers: Sequence[gs.Node]) -> CodedWeight:
+    """Codes at a step that lets biases be INT32 codes.
+
+    A channel of next to no weights has a tiny step, in which its bias would exceed the type. At a step of
+    |bias| / (input scale * 2^30) its weights still add less than a millionth of the bias to errors.
+    """
+    grid = _uniform(coded.grid)
+    least = np.zeros(len(coded.codes))
+    for found in filter(None, map(_scale_and_bias, layers)):
+        scale, bias = found
+        least = np.maximum(least, np.abs(bias.values) / (scale * 2.0**30))
+    if (least <= grid.scale).all():
+        return coded
+    scales = np.maximum(np.broadcast_to(grid.scale, least.shape), least).astype(np.float32)
+    zero_point = np.broadcast_to(grid.zero_point, least.shape)
+    wider = UniformGrid(scales, zero_point, np.broadcast_to(grid.bits, least.shape))
+    codes = quantize(coded.dequantized(), wider, axis=0).astype(coded.codes.dtype)
+    return replace(coded, codes=codes, grid=wider)
+
+
+def _bias(graph: gs.Graph, names: Names, layer: gs.Node, weight: UniformGrid) -> None:
+    """The bias as INT32 codes at the scale of input times weight."""
+    found = _scale_and_bias(layer)
+    if found is None:
         return
-    scale = np.broadcast_to(quantizer.inputs[1].values * weight.scale, bias.values.shape).astype(np.float32)
+    input_scale, bias = found
+    scale = np.broadcast_to(input_scale * weight.scale, bias.values.shape).astype(np.float32)
     codes = np.rint(bias.values.astype(np.float64) / scale)
-    if np.abs(codes).max(initial=0) >= 2**31:
+    if not (np.abs(codes) < 2**31).all():  # the product of both scales is no float32 above zero
         return
     inputs = [
         gs.Constant(names.fresh(f"{bias.name}/codes"), codes.astype(np.int32)),
