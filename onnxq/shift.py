@@ -29,11 +29,11 @@ def expected_shift(
         float64 [C].
     """
     channels, inputs = layer.weight.shape[:2]
-    group = np.arange(channels) // (channels // layer.group)
-    seen = group[:, None] * inputs + np.arange(inputs)[None, :]  # [C, I / group], the inputs of each output
-    taps, quantized_taps = (
-        weight.reshape(channels, inputs, -1).sum(axis=2, dtype=np.float64)
-        for weight in (layer.weight, quantized_weight)
-    )
-    shift: FloatArray = (taps * mean[seen] - quantized_taps * quantized_mean[seen]).sum(axis=1)
-    return shift
+
+    def mean_output(weight: NDArray[np.float32], mean_input: FloatArray) -> FloatArray:
+        # einsum converts as it goes: a copy of a large Gemm's weights in float64 would be gigabytes
+        taps = weight.reshape(layer.group, channels // layer.group, inputs, -1)
+        means = np.broadcast_to(mean_input, layer.group * inputs).reshape(layer.group, inputs)
+        return np.einsum("goit,gi->go", taps, means, dtype=np.float64).reshape(channels)
+
+    return mean_output(layer.weight, mean) - mean_output(quantized_weight, quantized_mean)

@@ -94,15 +94,19 @@ def quantize(x: FloatArray, grid: UniformGrid, axis: int) -> FloatArray:
     scale, zero_point, bits = (broadcastable(p, x.ndim, axis) for p in (grid.scale, grid.zero_point, grid.bits))
     top = np.power(np.float32(2), bits).astype(np.float32) - np.float32(1)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        codes = np.rint(np.asarray(x, np.float32) / scale) + zero_point
-    return np.minimum(np.maximum(codes, np.float32(0)), top)
+        codes = np.asarray(np.asarray(x, np.float32) / scale)
+        np.rint(codes, out=codes)  # in place: a large Gemm's weights are half a gigabyte
+        codes += zero_point
+        np.maximum(codes, np.float32(0), out=codes)
+        return np.minimum(codes, top, out=codes)
 
 
 def dequantize(codes: FloatArray, grid: UniformGrid, axis: int) -> FloatArray:
     """(codes - zero_point) * scale, float32."""
     scale, zero_point = (broadcastable(p, codes.ndim, axis) for p in (grid.scale, grid.zero_point))
     with np.errstate(invalid="ignore", over="ignore"):
-        return (np.asarray(codes, np.float32) - zero_point) * scale
+        values = np.asarray(np.asarray(codes, np.float32) - zero_point)
+        return np.multiply(values, scale, out=values)
 
 
 def fake_quantize(x: FloatArray, grid: UniformGrid, axis: int) -> FloatArray:
