@@ -16,7 +16,7 @@ from pathlib import Path
 from onnxq.environment import inspect_environment
 
 HERE = Path(__file__).parent
-SPEED = ("kernels", "calibration", "throughput", "quantizing", "loading")
+SPEED = ("kernels", "calibration", "throughput", "quantizing", "node_times", "loading")
 TESTBED = Path(os.environ.get("ONNXQ_TESTBED", HERE.parents[1] / "shared" / "testbed"))
 
 

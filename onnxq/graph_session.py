@@ -19,7 +19,12 @@ TYPES = (np.float32, np.uint8, np.int8, np.uint16)  # that a session can be give
 
 
 def graph_session(
-    graph: gs.Graph, source: onnx.ModelProto, provider: str, *, native: bool | None = None
+    graph: gs.Graph,
+    source: onnx.ModelProto,
+    provider: str,
+    *,
+    native: bool | None = None,
+    options: ort.SessionOptions | None = None,
 ) -> ort.InferenceSession:
     """A session on a graph, which is used up by it; ``source`` is the model that the graph was made from.
 
@@ -29,7 +34,7 @@ def graph_session(
     weights = take_weights(graph.cleanup())
     model = to_model(graph, source)
     leaves_last(model.graph)
-    options = session_options(native=native)
+    options = options or session_options(native=native)
     options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds
     return make_session(model, provider, options=options, weights=weights)
 
