@@ -4,7 +4,7 @@ python benchmarks/node_times.py [--archs resnet50 ...] [--json FILE]
 
 Of the float network, of the network that calibration runs, and of the simulated W4A4 file. ReorderInput and
 ReorderOutput are ONNX Runtime's own: it keeps tensors in blocks of channels for its convolutions, and gives operators
-that it does not know the usual layout.
+that it does not know the usual layout. The last column is without those blocks.
 """
 
 from __future__ import annotations
@@ -47,17 +47,23 @@ def node_times(make: Callable[[ort.SessionOptions], ort.InferenceSession], folde
 
 
 def measure(arch: str, folder: Path) -> dict[str, dict[str, float]]:
-    """The three networks of one architecture."""
+    """The three networks of one architecture, the last one twice."""
     model = random_network(arch, folder)
     seen = onnxq.calibrate(model, [random_images(8)], provider="cpu")
     quantized = folder / f"{arch}.w4a4.onnx"
     save_model(onnxq.quantize(model, seen, Recipe()).model, quantized)
     source = load_model(model)
     observed, _, _ = observation_graph(source)
+
+    def without_blocks(options: ort.SessionOptions) -> ort.InferenceSession:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED  # all but layouts
+        return make_session(quantized, options=options)
+
     return {
         "float": node_times(lambda options: make_session(model, options=options), folder),
         "observed": node_times(lambda options: graph_session(observed, source, "cpu", options=options), folder),
         "W4A4": node_times(lambda options: make_session(quantized, options=options), folder),
+        "W4A4 without": node_times(without_blocks, folder),
     }
 
 
