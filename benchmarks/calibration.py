@@ -39,21 +39,10 @@ def images(count: int) -> Iterator[NDArray[np.float32]]:
         yield random_images(min(BATCH, count - start), seed=start)
 
 
-class Reader:
-    """Batches as onnxruntime.quantization wants them."""
-
-    def __init__(self, batches: Iterator[NDArray[np.float32]]) -> None:
-        self.batches = batches
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next feed."""
-        batch = next(self.batches, None)
-        return None if batch is None else {"input": batch}
-
-
 def by_onnxruntime(model: str, method: str, count: int, folder: str) -> None:
     """Ranges by onnxruntime.quantization."""
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
+    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator  # not above: it takes memory
+    from reader import Reader
 
     calibrator = create_calibrator(
         Path(model),
@@ -61,7 +50,7 @@ def by_onnxruntime(model: str, method: str, count: int, folder: str) -> None:
         augmented_model_path=f"{folder}/{method}.onnx",
         calibrate_method=CalibrationMethod[method],
     )
-    calibrator.collect_data(Reader(images(count)))
+    calibrator.collect_data(Reader("input", images(count)))
     calibrator.compute_data()
 
 

@@ -26,11 +26,11 @@ from typing import Any
 import gpu_correctness
 import gpu_networks
 import gpu_speed
-from gpu_setting import Setting, has_cuda_kernels, kernels_once
+from gpu_setting import Setting, kernels_once
 
 from onnxq.environment import inspect_environment
 from onnxq.errors import OnnxqError
-from onnxq.runtime import resolve_provider
+from onnxq.runtime import has_cuda_kernels, resolve_provider
 
 HERE = Path(__file__).parent
 

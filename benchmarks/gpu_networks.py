@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -13,12 +12,12 @@ import numpy as np
 import onnx
 from gpu_setting import Setting
 from networks import cases, images_of
-from timing import random_images, random_network, ratio, throughput
+from timing import logits_of, node_events, profiled, random_images, random_network, ratio, throughput
 
 import onnxq
 from onnxq.files import save_model
 from onnxq.recipe import Recipe
-from onnxq.runtime import make_session, on_device, run, session_options
+from onnxq.runtime import PROVIDERS, make_session, on_device, session_options
 from onnxq_cli.common import table
 
 RECIPES = {"W4A4": Recipe(), "W8A8": Recipe(act_bits=8, weight_bits=8)}
@@ -60,7 +59,7 @@ def network(setting: Setting, arch: str, folder: Path) -> dict[str, Any]:
         started = time.perf_counter()
         session = make_session(model, setting.provider)
         for images in batches:
-            run(session, [session.get_outputs()[0].name], on_device(images, session))
+            logits_of(session, images)
         inference = time.perf_counter() - started
         started = time.perf_counter()
         seen = onnxq.calibrate(model, batches, provider=setting.provider)
@@ -71,11 +70,13 @@ def network(setting: Setting, arch: str, folder: Path) -> dict[str, Any]:
         save_model(onnxq.quantize(model, seen, recipe).model, files[label])
     rates = throughput(files, batches[0], TURNS, setting.provider, native=True)
     logits = {
-        (provider, native): of_one(files["W4A4"], batches[0], provider, native)
+        (provider, native): logits_of(make_session(files["W4A4"], provider, native=native), batches[0])
         for provider, native in ((setting.provider, True), (setting.provider, False), ("cpu", True))
     }
     on_gpu, on_cpu = logits[setting.provider, True], logits["cpu", True]
-    float_gpu, float_cpu = (of_one(model, batches[0], provider, True) for provider in (setting.provider, "cpu"))
+    float_gpu, float_cpu = (
+        logits_of(make_session(model, provider), batches[0]) for provider in (setting.provider, "cpu")
+    )
     return {
         "batch": batch,
         "calibration_over_inference": calibration / inference,
@@ -89,28 +90,19 @@ def network(setting: Setting, arch: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def of_one(path: Path, images: Any, provider: str, native: bool) -> Any:
-    """Logits."""
-    session = make_session(path, provider, native=native)
-    return run(session, [session.get_outputs()[0].name], on_device(images, session))[0]
-
-
 def profile(path: Path, images: Any, setting: Setting, folder: Path) -> dict[str, Any]:
     """The share of time in onnxq's kernels; nodes that run elsewhere, by ONNX Runtime's profiler; copies between
     providers, from the optimized graph.
     """
-    options = session_options(native=True)
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
+    options = profiled(session_options(native=True), folder)
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     session = make_session(path, setting.provider, options=options)
     for _ in range(5):
-        run(session, [session.get_outputs()[0].name], on_device(images, session))
-    events = json.loads(Path(session.end_profiling()).read_text())
-    kernels = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+        logits_of(session, images)
+    kernels = node_events(session)
     own = [event for event in kernels if event["args"]["op_name"].startswith("FakeQuantize")]
     share = sum(event["dur"] for event in own) / sum(event["dur"] for event in kernels)
-    wanted = "CUDAExecutionProvider" if setting.provider == "cuda" else "CPUExecutionProvider"
+    wanted = PROVIDERS[setting.provider]
     optimized = onnx.load(folder / "optimized.onnx", load_external_data=False)
     return {
         "share_of_kernels": share_on_gpu(path, images, setting) if setting.provider == "cuda" else share,
@@ -125,11 +117,10 @@ def share_on_gpu(path: Path, images: Any, setting: Setting) -> float:
 
     session = make_session(path, setting.provider, native=True)
     there = on_device(images, session)
-    names = [session.get_outputs()[0].name]
-    run(session, names, there)
+    logits_of(session, there)
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         for _ in range(5):
-            run(session, names, there)
+            logits_of(session, there)
         setting.synchronize()
     times = {event.key: event.self_device_time_total for event in profiler.key_averages()}
     kernels = {name: spent for name, spent in times.items() if not name.startswith(("Memcpy", "Memset"))}

@@ -15,7 +15,7 @@ import onnxruntime as ort
 import torch
 from one_operator import OPERATORS, model_of
 
-from onnxq.runtime import find_library, library_text, make_session, session_options
+from onnxq.runtime import has_cuda_kernels, make_session, session_options
 
 TYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float16): torch.float16, np.dtype(np.int32): torch.int32}
 NUMPY_OF_ONNX = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}
@@ -79,11 +79,6 @@ class Setting:
             session.run_with_iobinding(binding)
 
         return call, outputs
-
-
-def has_cuda_kernels() -> bool:
-    """Whether the library was built with a CUDA compiler. Without, CUDA sessions run the CPU kernels between copies."""
-    return find_library() is not None and library_text("onnxq_cuda_architectures") != ""
 
 
 def kernels_once(setting: Setting) -> None:

@@ -16,7 +16,6 @@ import importlib.util
 import json
 import statistics
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,16 @@ import onnx
 import onnxruntime as ort
 from networks import Case, cases, images_of
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from timing import random_images, random_network, ratio, throughput
+from reader import Reader
+from timing import logits_of, random_images, random_network, ratio, throughput
 
 import onnxq
 from onnxq.errors import OnnxqError
 from onnxq.files import save_model
 from onnxq.recipe import Recipe
-from onnxq.runtime import make_session, on_device, run
+from onnxq.runtime import make_session
 from onnxq_cli.common import table
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -46,17 +46,6 @@ SCHEMES: dict[str, dict[str, Any]] = {
 }
 HAS_NNCF = importlib.util.find_spec("nncf") is not None
 METHODS = {"ONNX Runtime MinMax": CalibrationMethod.MinMax, "ONNX Runtime Entropy": CalibrationMethod.Entropy}
-
-
-class Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Batches as onnxruntime.quantization wants them."""
-
-    def __init__(self, name: str, batches: list[NDArray[np.float32]]) -> None:
-        self.feeds: Iterator[dict[str, NDArray[np.float32]]] = iter([{name: batch} for batch in batches])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next feed."""
-        return next(self.feeds, None)
 
 
 def theirs(model: Path, target: Path, batches: list[NDArray[np.float32]], method: CalibrationMethod) -> Path:
@@ -94,8 +83,7 @@ def by_nncf(model: Path, target: Path, batches: list[NDArray[np.float32]]) -> di
         quantized = nncf.quantize(source, dataset, subset_size=len(batches), target_device=device)
         onnx.save(quantized, target)
         try:
-            session = make_session(target)
-            run(session, [session.get_outputs()[0].name], on_device(batches[0], session))
+            logits_of(make_session(target), batches[0])
         except OnnxqError as error:
             print(f"{model.stem}: ONNX Runtime cannot run the file of {label}: {str(error)[:300]}", flush=True)
         else:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime as ort
-from timing import random_images, random_network
+from timing import node_events, profiled, random_images, random_network
 
 import onnxq
 from onnxq.calibration import observation_graph
@@ -32,17 +32,13 @@ RUNS = 6
 
 def node_times(make: Callable[[ort.SessionOptions], ort.InferenceSession], folder: Path) -> dict[str, float]:
     """Milliseconds a run of each operator type, the largest first."""
-    options = session_options()
-    options.enable_profiling = True
-    options.profile_file_prefix = str(folder / "profile")
-    session = make(options)
+    session = make(profiled(session_options(), folder))
     images = on_device(random_images(8), session)
     for _ in range(RUNS):
         run(session, [output.name for output in session.get_outputs()], images)
     times: Counter[str] = Counter()
-    for event in json.loads(Path(session.end_profiling()).read_text()):
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            times[event["args"]["op_name"]] += event["dur"] / 1000 / RUNS
+    for event in node_events(session):
+        times[event["args"]["op_name"]] += event["dur"] / 1000 / RUNS
     return dict(times.most_common())
 
 

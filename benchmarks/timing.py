@@ -1,14 +1,17 @@
-"""What several benchmarks share: files in turns, peak memory, random networks."""
+"""What several benchmarks share: files in turns, peak memory, the profiler, random networks."""
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.files import save_model
@@ -37,6 +40,25 @@ def peak_mebibytes() -> float:
     return int(found[1]) / 1024
 
 
+def logits_of(session: ort.InferenceSession, images: NDArray[np.float32] | ort.OrtValue) -> NDArray[np.float32]:
+    """The first output of a network."""
+    there = images if isinstance(images, ort.OrtValue) else on_device(images, session)
+    return run(session, [session.get_outputs()[0].name], there)[0]
+
+
+def profiled(options: ort.SessionOptions, folder: Path) -> ort.SessionOptions:
+    """The same options, with ONNX Runtime's profiler writing into a folder."""
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    return options
+
+
+def node_events(session: ort.InferenceSession) -> list[dict[str, Any]]:
+    """What the profiler saw of each run of a node: name, ``dur`` in microseconds, operator and provider in ``args``."""
+    events = json.loads(Path(session.end_profiling()).read_text())
+    return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+
+
 def throughput(
     files: Mapping[str, Path],
     images: NDArray[np.float32],
@@ -53,7 +75,7 @@ def throughput(
         for label, session in sessions.items():
             there = on_device(images, session)
             started = time.perf_counter()
-            run(session, [session.get_outputs()[0].name], there)
+            logits_of(session, there)
             if turn > 0:  # the first one warms up
                 rates[label].append(len(images) / (time.perf_counter() - started))
     return rates

@@ -59,7 +59,7 @@ class Seen:
     @property
     def reach(self) -> FloatArray:
         """The largest magnitude seen, float64 [C]."""
-        return np.maximum(np.abs(self.own.minimum), np.abs(self.own.maximum)).astype(np.float64)
+        return self.own.reach
 
     @property
     def anchor(self) -> FloatArray:

@@ -20,7 +20,7 @@ from onnxq.operators.observe import Observation
 from onnxq.passes.insert_observers import insert_observers
 from onnxq.passes.normalize import normalize
 from onnxq.recipe import Placement
-from onnxq.runtime import check_batch, on_device, run
+from onnxq.runtime import outputs_of
 from onnxq.statistics import Statistics, TensorStatistics
 
 MOMENTUM = 0.1  # of moving averages
@@ -92,20 +92,14 @@ def calibrate(
     images = 0
     tensors: dict[str, TensorStatistics] = {}
     moving: dict[str, NDArray[np.float64]] = {}
-    for batch in batches:
-        if not len(batch):
-            continue
-        check_batch(session, batch, "the model")
-        values = run(session, outputs, on_device(batch, session))
+    for batch, values in outputs_of(session, outputs, batches, progress):
         current = {
             name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
             for position, name in enumerate(names)
         }
         for name, seen in current.items():
             if np.isnan(seen.minimum).any():
-                raise OnnxqError(
-                    f"tensor {name} has NaN or infinite values on images {images} to {images + len(batch) - 1}"
-                )
+                raise OnnxqError(f"tensor {name} has NaN or infinite values on images {batch[0]} to {batch[-1]}")
         if moving_percentile is not None:
             for name, seen in _with_clamped(current, activations).items():
                 new = seen.magnitude(moving_percentile)
@@ -113,8 +107,6 @@ def calibrate(
         for name, seen in current.items():
             tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
         images += len(batch)
-        if progress:
-            progress(len(batch))
     if images == 0:
         raise OnnxqError("no calibration images")
     return Statistics(fingerprint(source), images, _with_clamped(tensors, activations), moving, moving_percentile)

@@ -53,9 +53,9 @@ def measured_shift(
     session = graph_session(measuring, source, provider)
     total = [np.zeros(1) for _ in outputs]
     images = 0
-    for count, means in finite_outputs(session, outputs, batches, progress):
-        total = [seen + mean.astype(np.float64) * count for seen, mean in zip(total, means, strict=True)]
-        images += count
+    for batch, means in finite_outputs(session, outputs, batches, progress):
+        total = [seen + mean.astype(np.float64) * len(batch) for seen, mean in zip(total, means, strict=True)]
+        images += len(batch)
     if images == 0:
         raise OnnxqError("no images to correct biases on")
     return {name: shift / images for name, shift in zip(plan.layers, total, strict=True)}

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,13 +49,11 @@ def decoded(
     """
     count = workers or os.cpu_count() or 1
     pool = _processes(count, dataset, preprocessing) if workers else ThreadPoolExecutor(count)
+    task = _decode_in_worker if workers else partial(decode, dataset, preprocessing)
     pending: deque[Future[list[Decoded]]] = deque()
     try:
         for group in groups:
-            if workers:
-                pending.append(pool.submit(_decode_in_worker, group))
-            else:
-                pending.append(pool.submit(decode, dataset, preprocessing, group))
+            pending.append(pool.submit(task, group))
             if len(pending) > count + 1:
                 yield pending.popleft().result()
         while pending:

@@ -38,8 +38,7 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
-    if seen.fingerprint != fingerprint(source):
-        raise OnnxqError("these statistics belong to another model; run `onnxq calibrate` on this model")
+    seen.check_belongs(fingerprint(source))
     graph = to_graph(source)
     normalize(graph)
     scaled = 0
@@ -49,9 +48,7 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     for pair in pairs:
         if pair.tensor not in seen.tensors:
             continue
-        own = seen.tensors[pair.tensor]
-        reach = np.maximum(np.abs(own.minimum), np.abs(own.maximum)).astype(np.float64)
-        factors = factors_of(pair, reach)
+        factors = factors_of(pair, seen.tensors[pair.tensor].reach)
         scale_channels(pair, factors)
         scaled += bool((factors != 1).any())
     return to_model(graph, source), scaled

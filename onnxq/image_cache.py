@@ -50,13 +50,15 @@ def cached(
         return
     with _new_file(path) as (temporary, file):
         shapes: set[tuple[int, ...] | None] = set()
+        whole = False
         for images in decode():
             shapes |= {image.shape if _is_pixels(image) else None for image in images}
-            if len(shapes) == 1 and None not in shapes:
+            whole = len(shapes) == 1 and None not in shapes
+            if whole:
                 with _said(path):
                     _append(file, images, sum(map(len, groups)))
             yield images
-        if len(shapes) == 1 and None not in shapes:
+        if whole:
             with _said(path):
                 file.flush()
                 move_into_place(temporary, path)

@@ -130,8 +130,7 @@ def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:
     if pinned:
         import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
 
-        pinned = torch.cuda.is_available()  # ONNX Runtime may have found no GPU either, and run on the CPU
-    if not pinned:
-        return np.empty(shape, np.float32)
-    array: NDArray[np.float32] = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
-    return array
+        if torch.cuda.is_available():  # else ONNX Runtime may have found no GPU either, and run on the CPU
+            array: NDArray[np.float32] = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
+            return array
+    return np.empty(shape, np.float32)

@@ -68,11 +68,8 @@ def quantize(
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     actual = fingerprint(source)
-    if seen is not None and seen.fingerprint != actual:
-        raise OnnxqError(
-            f"these statistics belong to another model ({seen.fingerprint[:12]}, this one is {actual[:12]}); "
-            "run `onnxq calibrate` on this model"
-        )
+    if seen is not None:
+        seen.check_belongs(actual)
     needs_int2 = recipe.format == "qdq" and 2 in (recipe.bits_of_weight(True), recipe.bits_of_weight(False))
     graph = to_graph(source, INT2_OPSET if needs_int2 else OPSET, shapes=recipe.placement in SHAPED_PLACEMENTS)
     normalize(graph)

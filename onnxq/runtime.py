@@ -49,6 +49,11 @@ def get_library_path() -> str:
     return str(path)
 
 
+def has_cuda_kernels() -> bool:
+    """Whether the native library was built with a CUDA compiler. Without, CUDA sessions run the kernels of the CPU."""
+    return find_library() is not None and library_text("onnxq_cuda_architectures") != ""
+
+
 def library_text(function: str) -> str:
     """What an exported ``const char* function()`` of the native library says."""
     entry = ctypes.CDLL(get_library_path())[function]
@@ -126,29 +131,43 @@ def run(session: ort.InferenceSession, names: Sequence[str], images: ort.OrtValu
     return outputs
 
 
-def finite_outputs(
+def outputs_of(
     session: ort.InferenceSession,
     names: Sequence[str],
     batches: Iterable[NDArray[np.float32]],
     progress: Callable[[int], None] | None = None,
-) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Run batches of images, empty ones left out: the number of images and the named outputs of each.
+) -> Iterator[tuple[range, list[NDArray[Any]]]]:
+    """Run batches of images, empty ones left out: which images of all, and the named outputs of each batch.
 
     Raises:
-        OnnxqError: the images do not fit the model, or an output is NaN or infinite.
+        OnnxqError: the images do not fit the model.
     """
     images = 0
     for batch in batches:
         if not len(batch):
             continue
         check_batch(session, batch, "the model")
-        values = run(session, names, on_device(batch, session))
-        if not all(np.isfinite(value).all() for value in values):
-            raise OnnxqError(f"NaN or infinite activations on images {images} to {images + len(batch) - 1}")
-        yield len(batch), values
+        yield range(images, images + len(batch)), run(session, names, on_device(batch, session))
         images += len(batch)
         if progress:
             progress(len(batch))
+
+
+def finite_outputs(
+    session: ort.InferenceSession,
+    names: Sequence[str],
+    batches: Iterable[NDArray[np.float32]],
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[range, list[NDArray[Any]]]]:
+    """As ``outputs_of``.
+
+    Raises:
+        OnnxqError: the images do not fit the model, or an output is NaN or infinite.
+    """
+    for images, values in outputs_of(session, names, batches, progress):
+        if not all(np.isfinite(value).all() for value in values):
+            raise OnnxqError(f"NaN or infinite activations on images {images[0]} to {images[-1]}")
+        yield images, values
 
 
 def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name: str) -> None:

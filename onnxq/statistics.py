@@ -57,6 +57,11 @@ class TensorStatistics:
         )
 
     @property
+    def reach(self) -> FloatArray:
+        """The largest magnitude seen, float64 [C]."""
+        return np.maximum(np.abs(self.minimum), np.abs(self.maximum)).astype(np.float64)
+
+    @property
     def mean(self) -> FloatArray:
         """Float64 [C]."""
         return self.sum / max(self.count, 1)
@@ -101,7 +106,7 @@ class TensorStatistics:
             magnitude_percentile(
                 tensor.histogram,
                 tensor.anchor.astype(np.float64),
-                np.maximum(np.abs(tensor.minimum), np.abs(tensor.maximum)).astype(np.float64),
+                tensor.reach,
                 percentile,
             )
             for tensor in (self, self.whole())
@@ -177,6 +182,18 @@ class Statistics:
     tensors: dict[str, TensorStatistics]
     moving: dict[str, FloatArray] = field(default_factory=dict)
     moving_percentile: float | None = None
+
+    def check_belongs(self, fingerprint: str) -> None:
+        """Compare with the fingerprint of a model.
+
+        Raises:
+            OnnxqError: they are of another one.
+        """
+        if self.fingerprint != fingerprint:
+            raise OnnxqError(
+                f"these statistics belong to another model ({self.fingerprint[:12]}, this one is {fingerprint[:12]}); "
+                "run `onnxq calibrate` on this model"
+            )
 
     def merge(self, other: Statistics) -> Statistics:
         """Statistics of two shards of the calibration images together.

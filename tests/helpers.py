@@ -12,15 +12,11 @@ from onnx.reference import ReferenceEvaluator
 
 from onnxq.environment import inspect_environment
 from onnxq.operators import DOMAIN, VERSION
-from onnxq.runtime import find_library, library_text, make_session
+from onnxq.runtime import find_library, has_cuda_kernels, make_session
 
 Feeds = dict[str, NDArray[np.generic]]
 
-HAS_CUDA = (
-    not inspect_environment().providers["cuda"]
-    and find_library() is not None
-    and library_text("onnxq_cuda_architectures") != ""  # without CUDA kernels, CUDA sessions run those of the CPU
-)
+HAS_CUDA = not inspect_environment().providers["cuda"] and has_cuda_kernels()
 # Where the kernels of the native library run.
 KERNEL_PROVIDERS = [] if find_library() is None else ["cpu", "cuda"] if HAS_CUDA else ["cpu"]
 

@@ -42,8 +42,8 @@ def container_width(bits: int) -> int:
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
     tensors, names = graph.tensors(), Names(graph)
+    offset = SIGNED_OFFSET if plan.recipe.target == "tensorrt" else 0
     for site in list(sites(graph, plan)):
-        offset = SIGNED_OFFSET if plan.recipe.target == "tensorrt" else 0
         site.redirect(_activation(graph, names, site.tensor, _uniform(site.quantizer), site.rank, offset))
     layers = set(plan.layers)
     fuses = plan.recipe.placement == "integer" and plan.recipe.target == "onnxruntime"
