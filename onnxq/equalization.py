@@ -57,11 +57,14 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
 def factors_of(pair: Pair, reach: FloatArray) -> FloatArray:
     """What to multiply each channel between two layers by, float64 [C].
 
-    A depthwise layer has a scale for each channel: every channel gets the largest range. Elsewhere a channel that grows
-    makes the weights that read it small beside their neighbours: the geometric mean of both needs (DFQ, eq. 11).
+    With a = reach / max(reach), the share of the tensor's range that a channel uses, and w, the largest share that one
+    of its weights in the second layer has of a row's largest: f = 1 / a in front of a depthwise layer, which has its
+    own scale for each; elsewhere f = sqrt(w / a), since a channel that grows makes the weights that read it small
+    beside their neighbours (DFQ, eq. 11), divided by max(f * a). Behind a Clip to u: f * u / max(reach), but at least
+    1 and at most u / reach.
 
     Args:
-        reach: float64 [C], the largest magnitude of each channel.
+        reach: float64 [C], the largest magnitude of each channel. One that is always zero gets the factor 1.
     """
     alive = reach > 0
     if not alive.any():
