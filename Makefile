@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := pyproject.toml $(shell find custom_ops models -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint bench clean
+SANITIZED := build/sanitized
+ASAN = $(shell $${CXX:-g++} -print-file-name=libasan.so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
+
+.PHONY: demo test lint sanitize bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/onnxq demo
@@ -17,6 +20,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The operators' tests on kernels built for AddressSanitizer and UndefinedBehaviorSanitizer. (Leaks are Python's own.)
+sanitize: $(INSTALLED)
+	$(BIN)/cmake -S custom_ops -B $(SANITIZED) -G Ninja -DONNXQ_SANITIZE=ON -DONNXQ_CUDA=OFF -DONNXQ_REQUIRE_NATIVE=ON \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-DONNXRUNTIME_INCLUDE_DIR=$(firstword $(wildcard $(abspath build)/*/onnxruntime_headers)) > $(SANITIZED).log
+	$(BIN)/cmake --build $(SANITIZED) >> $(SANITIZED).log
+	ONNXQ_LIBRARY=$(abspath $(SANITIZED))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" \
+		$(BIN)/python -m pytest --override-ini addopts= -q -p no:xdist tests/operators
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run_all.py

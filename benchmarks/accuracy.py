@@ -47,10 +47,12 @@ def recipes() -> dict[str, Recipe]:
         "published, everything": published,
         "published, at outputs": {**published, "placement": "outputs"},
     }
-    named = {"w8a8 default": Recipe(act_bits=8, weight_bits=8)}
+    named = {"w8a8 default": Recipe.of(act_bits=8, weight_bits=8)}
     for weight_bits, act_bits in WIDTHS:
         for label, fields in methods.items():
-            named[f"w{weight_bits}a{act_bits} {label}"] = Recipe(act_bits=act_bits, weight_bits=weight_bits, **fields)
+            named[f"w{weight_bits}a{act_bits} {label}"] = Recipe.of(
+                act_bits=act_bits, weight_bits=weight_bits, **fields
+            )
     return named
 
 

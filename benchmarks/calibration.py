@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from timing import peak_mebibytes, random_images, random_network
 
 import onnxq
-from onnxq.runtime import make_session
+from onnxq.runtime.sessions import make_session
 from onnxq_cli.common import table
 
 BATCH = 8

@@ -16,9 +16,9 @@ from typing import Any
 
 from networks import Case, cases, measure
 
-from onnxq.evaluation import Evaluation
+from onnxq.evaluation.evaluate import Evaluation
 from onnxq.recipe import Recipe
-from onnxq.runtime import find_library
+from onnxq.runtime.library import find_library
 from onnxq_cli.common import table
 
 BITS = (2, 3, 4, 5, 6, 8)
@@ -59,12 +59,12 @@ def recipes(case: Case) -> dict[tuple[str, int], Recipe]:
     """By scheme and bits."""
     bit_true = case.model.stem in BIT_TRUE and find_library() is not None
     uniform = {
-        (label, bits): Recipe(act_bits=bits, weight_bits=bits, **fields)
+        (label, bits): Recipe.of(act_bits=bits, weight_bits=bits, **fields)
         for label, fields in SCHEMES.items()
         for bits in BITS
     }
     fixed = {
-        (label, bits): Recipe("fixed-point", act_bits=bits, weight_bits=bits, **fields)
+        (label, bits): Recipe.of("fixed-point", act_bits=bits, weight_bits=bits, **fields)
         for label, fields in FIXED_POINT.items()
         for bits in FIXED_POINT_BITS
         if bit_true or not fields.get("bit_true")

@@ -28,9 +28,10 @@ import gpu_networks
 import gpu_speed
 from gpu_setting import Setting, kernels_once
 
-from onnxq.environment import inspect_environment
 from onnxq.errors import OnnxqError
-from onnxq.runtime import has_cuda_kernels, resolve_provider
+from onnxq.runtime.environment import inspect_environment
+from onnxq.runtime.library import has_cuda_kernels
+from onnxq.runtime.providers import resolve_provider
 
 HERE = Path(__file__).parent
 

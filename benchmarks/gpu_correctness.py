@@ -19,12 +19,15 @@ from one_operator import OPERATORS, model_of
 from timing import random_images, random_network
 
 import onnxq
-from onnxq.histogram import anchor_of, bin_index
+from onnxq.core.histogram import anchor_of, bin_index
 from onnxq.recipe import Recipe
-from onnxq.runtime import CUDA_OPTIONS, session_options
+from onnxq.runtime.providers import CUDA_OPTIONS
+from onnxq.runtime.sessions import session_options
 
 ROOT = Path(__file__).parents[1]
-OPERATOR_TESTS = [f"tests/test_{name}.py" for name in ("fake_quantize", "elementwise", "observe", "fixed_point_conv")]
+OPERATOR_TESTS = [
+    f"tests/operators/test_{name}.py" for name in ("fake_quantize", "elementwise", "observe", "fixed_point_conv")
+]
 TIMEOUT = 540  # seconds
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 
@@ -102,7 +105,7 @@ def capture(setting: Setting) -> tuple[Any, str]:
         model = onnx.load(random_network("resnet18", Path(folder)))
     images = random_images(4)
     seen = onnxq.calibrate(model, [images], provider="cuda")
-    quantized = onnxq.quantize(model, seen, Recipe()).model
+    quantized = onnxq.quantize(model, seen, Recipe.of()).model
     x = torch.from_numpy(images).cuda()
     run, plain = setting.bound(quantized, x, native=True)
     run()

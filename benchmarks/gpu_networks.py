@@ -15,12 +15,14 @@ from networks import cases, images_of
 from timing import logits_of, node_events, profiled, random_images, random_network, ratio, throughput
 
 import onnxq
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
-from onnxq.runtime import PROVIDERS, make_session, on_device, session_options
+from onnxq.runtime.batches import on_device
+from onnxq.runtime.providers import PROVIDERS
+from onnxq.runtime.sessions import make_session, session_options
 from onnxq_cli.common import table
 
-RECIPES = {"W4A4": Recipe(), "W8A8": Recipe(act_bits=8, weight_bits=8)}
+RECIPES = {"W4A4": Recipe.of(), "W8A8": Recipe.of(act_bits=8, weight_bits=8)}
 TURNS = 15
 
 
@@ -138,14 +140,28 @@ def testbed(setting: Setting) -> tuple[Any, str]:
         statistics_there = onnxq.calibrate(case.model, calibration, provider=setting.provider)
         with tempfile.TemporaryDirectory() as folder:
             quantized = Path(folder) / "w4a4.onnx"
-            save_model(onnxq.quantize(case.model, statistics_there, Recipe()).model, quantized)
+            save_model(onnxq.quantize(case.model, statistics_there, Recipe.of()).model, quantized)
             scores = {
                 provider: onnxq.evaluate([case.model, quantized], tests, provider=provider)
                 for provider in (setting.provider, "cpu")
             }
         for label, there, here in zip(("float", "W4A4"), scores[setting.provider], scores["cpu"], strict=True):
-            entry = {"network": case.model.stem, "file": label, "images": here.images, "correct": there.correct}
-            report.append({**entry, "correct_on_cpu": here.correct, "images_per_second": there.images_per_second})
-            rows.append([f"{case.model.stem} {label}", str(here.images), str(there.correct), str(here.correct)])
+            entry = {
+                "network": case.model.stem,
+                "file": label,
+                "images": here.images,
+                "correct": there.values["correct"],
+            }
+            report.append(
+                {**entry, "correct_on_cpu": here.values["correct"], "images_per_second": there.images_per_second}
+            )
+            rows.append(
+                [
+                    f"{case.model.stem} {label}",
+                    str(here.images),
+                    str(there.values["correct"]),
+                    str(here.values["correct"]),
+                ]
+            )
     passed = all(abs(entry["correct"] - entry["correct_on_cpu"]) <= 2 for entry in report)
     return {"passed": passed, "files": report}, table(["", "images", f"correct, {setting.provider}", "cpu"], rows)

@@ -15,7 +15,8 @@ import onnxruntime as ort
 import torch
 from one_operator import OPERATORS, model_of
 
-from onnxq.runtime import has_cuda_kernels, make_session, session_options
+from onnxq.runtime.library import has_cuda_kernels
+from onnxq.runtime.sessions import make_session, session_options
 
 TYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float16): torch.float16, np.dtype(np.int32): torch.int32}
 NUMPY_OF_ONNX = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int32)": np.int32}

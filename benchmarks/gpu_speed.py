@@ -13,7 +13,7 @@ import onnxruntime as ort
 from gpu_setting import Setting
 from one_operator import OPERATORS, model_of, quantize_linear_model
 
-from onnxq.runtime import session_options
+from onnxq.runtime.sessions import session_options
 from onnxq_cli.common import table
 
 MEGABYTES = (1, 4, 16, 64, 256, 1024, 4096)

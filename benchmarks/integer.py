@@ -31,9 +31,9 @@ from timing import logits_of, random_images, random_network, ratio, throughput
 
 import onnxq
 from onnxq.errors import OnnxqError
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
-from onnxq.runtime import make_session
+from onnxq.runtime.sessions import make_session
 from onnxq_cli.common import table
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -68,8 +68,8 @@ def theirs(model: Path, target: Path, batches: list[NDArray[np.float32]], method
 
 def ours(model: Path, target: Path, batches: list[NDArray[np.float32]], **fields: Any) -> Path:
     """A file by onnxq."""
-    seen = onnxq.calibrate(model, batches, provider="cpu", placement="integer")
-    save_model(onnxq.quantize(model, seen, Recipe(**{**INTEGER, **fields})).model, target)
+    seen = onnxq.calibrate(model, batches, provider="cpu", points="integer")
+    save_model(onnxq.quantize(model, seen, Recipe.of(**{**INTEGER, **fields})).model, target)
     return target
 
 
@@ -145,7 +145,7 @@ def accuracy(case: Case, folder: Path) -> list[dict[str, Any]]:
         [
             label,
             f"{result.top1:.2f}",
-            f"{100 * result.disagreements / result.images:.1f}",
+            f"{result.values['differs']:.1f}",
             f"{path.stat().st_size / 1e3:.0f}",
         ]
         for (label, path), result in zip(files.items(), results, strict=True)

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from one_operator import OPERATORS, model_of
 
-from onnxq.runtime import make_session, session_options
+from onnxq.runtime.sessions import make_session, session_options
 from onnxq_cli.common import table
 
 SHAPE = (8, 64, 181, 181)  # 64 MiB of float32

@@ -21,8 +21,8 @@ from PIL import Image
 from timing import random_network
 
 import onnxq
-from onnxq.datasets import open_dataset
-from onnxq.loader import Batch, Loader
+from onnxq.data.datasets import open_dataset
+from onnxq.data.loader import Batch, Loader
 from onnxq_cli.common import table
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxq
-from onnxq.bundled import DEMO_MODELS, bundled_model
-from onnxq.datasets import open_dataset
-from onnxq.evaluation import Evaluation
-from onnxq.files import load_model, metadata, save_model
-from onnxq.loader import Loader, choose
-from onnxq.recipe import Placement, Recipe
+from onnxq.data.datasets import open_dataset
+from onnxq.data.demo.models import DEMO_MODELS, bundled_model
+from onnxq.data.loader import Loader, choose
+from onnxq.evaluation.evaluate import Evaluation
+from onnxq.graph.model_files import load_model, metadata, save_model
+from onnxq.recipe import POINTS, Recipe
 from onnxq_cli.eval import results_table
 
 AT_ONCE = 16  # files that are evaluated side by side: each holds its activations
@@ -61,15 +61,15 @@ def images_of(case: Case) -> tuple[list[NDArray[np.float32]], Loader]:
     return [batch.images for batch in loader], Loader(test, preprocessing, choose(len(test), case.test_images))
 
 
-def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Placement]) -> list[Evaluation]:
+def measure(case: Case, recipes: Mapping[str, Recipe], points: Sequence[str]) -> list[Evaluation]:
     """Calibrate, write a file for each recipe, evaluate all: the float network first, then in the order of ``recipes``.
 
     Paths of the result are the labels.
     """
     images, tests = images_of(case)
     statistics = {
-        placement: onnxq.calibrate(case.model, images, provider="cpu", placement=placement, moving_percentile=99.99)
-        for placement in placements
+        name: onnxq.calibrate(case.model, images, provider="cpu", points=name, moving_percentile=99.99)
+        for name in points
     }
     results: list[Evaluation] = []
     labels = list(recipes)
@@ -79,7 +79,8 @@ def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Plac
             files = [original]
             for label in labels[start : start + AT_ONCE]:
                 recipe = recipes[label]
-                result = onnxq.quantize(case.model, statistics[recipe.placement], recipe, images=images, provider="cpu")
+                seen = statistics[POINTS.name_of(recipe.resolved_points)]
+                result = onnxq.quantize(case.model, seen, recipe, images=images, provider="cpu")
                 files.append(Path(folder) / f"{len(files)}.onnx")
                 save_model(result.model, files[-1])
             evaluations = onnxq.evaluate(files, tests, provider="cpu")
@@ -89,13 +90,11 @@ def measure(case: Case, recipes: Mapping[str, Recipe], placements: Sequence[Plac
     return results
 
 
-def report(
-    source: str, recipes: Mapping[str, Recipe], placements: Sequence[Placement], json_path: Path | None = None
-) -> None:
+def report(source: str, recipes: Mapping[str, Recipe], points: Sequence[str], json_path: Path | None = None) -> None:
     """Measure recipes on all networks of a source, print a table of each, and write JSON if asked."""
     content = {}
     for case in cases(source):
-        results = measure(case, recipes, placements)
+        results = measure(case, recipes, points)
         print(f"\n{case.model.stem}: {results[0].images} images, calibrated on {case.calibration_images}\n")
         print(results_table(results), flush=True)
         content[case.model.stem] = [result.to_json() for result in results]

@@ -20,11 +20,12 @@ import onnxruntime as ort
 from timing import node_events, profiled, random_images, random_network
 
 import onnxq
-from onnxq.calibration import observation_graph
-from onnxq.files import load_model, save_model
-from onnxq.graph_session import graph_session
-from onnxq.recipe import Recipe
-from onnxq.runtime import make_session, on_device, run, session_options
+from onnxq.graph.model_files import load_model, save_model
+from onnxq.observe.calibrate import observation_graph
+from onnxq.recipe import POINTS, Recipe
+from onnxq.runtime.batches import on_device, run
+from onnxq.runtime.graph_session import graph_session
+from onnxq.runtime.sessions import make_session, session_options
 from onnxq_cli.common import table
 
 RUNS = 6
@@ -47,9 +48,9 @@ def measure(arch: str, folder: Path) -> dict[str, dict[str, float]]:
     model = random_network(arch, folder)
     seen = onnxq.calibrate(model, [random_images(8)], provider="cpu")
     quantized = folder / f"{arch}.w4a4.onnx"
-    save_model(onnxq.quantize(model, seen, Recipe()).model, quantized)
+    save_model(onnxq.quantize(model, seen, Recipe.of()).model, quantized)
     source = load_model(model)
-    observed, _, _ = observation_graph(source)
+    observed, _, _ = observation_graph(source, POINTS.parse("inputs"))
 
     def without_blocks(options: ort.SessionOptions) -> ort.InferenceSession:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED  # all but layouts

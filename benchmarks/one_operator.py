@@ -10,8 +10,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.grids.apot import levels_of
-from onnxq.operators import DOMAIN, VERSION, observe, operator_function
+from onnxq.core.operator_call import DOMAIN
+from onnxq.formats.powers_of_two import additive_levels, levels_of
+from onnxq.operators import VERSION, observe, operator_function
 
 OPERATORS = ("FakeQuantize", "FakeQuantizeMidTread", "FakeQuantizeCodebook", "FakeQuantizeFixedPoint", "Observe")
 KINDS = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16}
@@ -31,7 +32,7 @@ def _constants(name: str, channels: int) -> tuple[list[onnx.TensorProto], dict[s
         first, last = (_per_channel(key, np.full(channels, v, np.float32)) for key, v in (("first", -7), ("last", 7)))
         return [scale, first, last], {}
     if name == "FakeQuantizeCodebook":
-        return [scale, numpy_helper.from_array(levels_of("apot", 4, False), "levels")], {}
+        return [scale, numpy_helper.from_array(levels_of(additive_levels, 4, False), "levels")], {}
     if name == "FakeQuantizeFixedPoint":
         fraction_bits = _per_channel("fraction_bits", np.full(channels, 4, np.int32))
         return [fraction_bits], {"total_bits": 8, "rounding": 0, "overflow": 0}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from networks import report
 
-from onnxq.recipes import load_recipe, recipe_names
+from onnxq.recipe.files import load_recipe, recipe_names
 
 
 def main() -> None:

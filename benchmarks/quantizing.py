@@ -17,7 +17,7 @@ from pathlib import Path
 from timing import peak_mebibytes, random_images, random_network
 
 import onnxq
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
 from onnxq_cli.common import table
 
@@ -27,7 +27,7 @@ ARCHS = ("resnet18", "resnet50", "resnet152", "vgg16", "mobilenet_v2")
 def child(model: str, statistics_file: str) -> None:
     """Quantize and save; print seconds, without imports, and the peak resident memory in MiB."""
     started = time.perf_counter()
-    save_model(onnxq.quantize(model, statistics_file, Recipe()).model, f"{model}.quantized")
+    save_model(onnxq.quantize(model, statistics_file, Recipe.of()).model, f"{model}.quantized")
     print(time.perf_counter() - started, peak_mebibytes())
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from onnxq.environment import inspect_environment
+from onnxq.runtime.environment import inspect_environment
 
 HERE = Path(__file__).parent
 SPEED = ("kernels", "calibration", "throughput", "quantizing", "node_times", "loading")

@@ -19,18 +19,18 @@ from typing import Any
 from timing import random_images, random_network, ratio, throughput
 
 import onnxq
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
-from onnxq.runtime import make_session
+from onnxq.runtime.sessions import make_session
 from onnxq_cli.common import table
 
 WEIGHTS_ONLY: dict[str, Any] = {"act_bits": None, "weight_bits": 4, "bias_correction": "none"}
 RECIPES = {
-    "W4A4": Recipe(),
-    "W8A8 simulated": Recipe(act_bits=8, weight_bits=8),
-    "W4, edges 8": Recipe(**WEIGHTS_ONLY),
-    "W4, edges 4": Recipe(**WEIGHTS_ONLY, edge_bits=4),
-    "INT4 DequantizeLinear": Recipe(**WEIGHTS_ONLY, edge_bits=4, format="qdq"),
+    "W4A4": Recipe.of(),
+    "W8A8 simulated": Recipe.of(act_bits=8, weight_bits=8),
+    "W4, edges 8": Recipe.of(**WEIGHTS_ONLY),
+    "W4, edges 4": Recipe.of(**WEIGHTS_ONLY, edge_bits=4),
+    "INT4 DequantizeLinear": Recipe.of(**WEIGHTS_ONLY, edge_bits=4, format="qdq"),
 }
 
 

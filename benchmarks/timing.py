@@ -14,13 +14,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from onnxq.files import save_model
-from onnxq.runtime import make_session, on_device, run
+from onnxq.graph.model_files import save_model
+from onnxq.runtime.batches import on_device, run
+from onnxq.runtime.sessions import make_session
 
 
 def random_network(arch: str, folder: Path) -> Path:
     """A torchvision network with random weights: speed and memory do not depend on their values."""
-    from onnxq.export import export_model  # not above: torch's memory is none of what is measured
+    from onnxq.export.torchvision import export_model  # not above: torch's memory is none of what is measured
 
     path = folder / f"{arch}.onnx"
     if not path.exists():

@@ -17,22 +17,22 @@ import numpy as np
 from networks import cases
 from numpy.typing import NDArray
 
-from onnxq.files import load_model
-from onnxq.graph import to_graph
-from onnxq.network import layers_of
-from onnxq.passes.normalize import normalize
-from onnxq.recipe import Granularity, Recipe, WeightGrid
-from onnxq.weights import code_weight
+from onnxq.decide.weights import quantize_alone
+from onnxq.graph.analysis import layers_of
+from onnxq.graph.conversion import to_graph
+from onnxq.graph.model_files import load_model
+from onnxq.graph.normalize import normalize
+from onnxq.recipe import Recipe
 from onnxq_cli.common import table
 
 BITS = (3, 4)
-GRANULARITIES: tuple[Granularity, ...] = ("per-tensor", "per-channel")
+GRANULARITIES = ("per-tensor", "per-channel")
 
 
-def squared_error(weight: NDArray[np.float32], grid: WeightGrid, granularity: Granularity, bits: int) -> float:
+def squared_error(weight: NDArray[np.float32], form: str, granularity: str, bits: int) -> float:
     """Mean squared error of one weight."""
-    recipe = Recipe("minmax", weights=grid, weight_granularity=granularity, weight_correction="none")
-    quantized = code_weight(weight, bits, recipe, allocate=False).dequantized()
+    options = {"weight_granularity": granularity, "weight_correction": "none", "bit_alloc": "none"}
+    quantized = quantize_alone(weight, Recipe.of(weights=form, weight_bits=bits, **options)).dequantized()
     return float(np.square(quantized - weight, dtype=np.float64).mean())
 
 

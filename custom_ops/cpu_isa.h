@@ -21,10 +21,11 @@ inline Isa choose_isa() {
   const char* wish = getenv("ONNXQ_CPU_ISA");
   const bool up_to_baseline = wish != nullptr && strcmp(wish, "baseline") == 0;
   const bool up_to_avx2 = up_to_baseline || (wish != nullptr && strcmp(wish, "avx2") == 0);
-  if (!up_to_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+  const bool has_f16c = __builtin_cpu_supports("f16c");
+  if (!up_to_avx2 && has_f16c && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     return Isa::avx512;
-  if (!up_to_baseline && __builtin_cpu_supports("avx2")) return Isa::avx2;  // every such processor has F16C
+  if (!up_to_baseline && has_f16c && __builtin_cpu_supports("avx2")) return Isa::avx2;
 #endif
   return Isa::baseline;
 }

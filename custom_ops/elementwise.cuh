@@ -1,4 +1,5 @@
-// CUDA launch of y = f(channel)(x) for elementwise operators: 16-byte accesses where the layout allows them.
+// CUDA launch of y = f(channel)(x) for elementwise operators: 16-byte accesses where the layout allows them. y may be x:
+// a thread reads what it will write, and nothing else.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -48,7 +49,7 @@ struct Channels64 {
 // kWidth). Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
 template <typename T, int kWidth, typename Channels, typename Operator>
 __global__ void __launch_bounds__(kThreads)
-    elementwise_kernel(const Pack<T, kWidth>* __restrict__ x, Pack<T, kWidth>* __restrict__ y, int64_t packs,
+    elementwise_kernel(const Pack<T, kWidth>* x, Pack<T, kWidth>* y, int64_t packs,
                        Channels channel_of, Operator op) {
   extern __shared__ float shared[];
   op.prepare(shared);

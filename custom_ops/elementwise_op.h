@@ -82,6 +82,8 @@ template <typename Op, Provider kProvider>
 struct ElementwiseKernel {
   Op op;
 
+  explicit ElementwiseKernel(const OrtKernelInfo* info) : op(info) {}
+
   void Compute(OrtKernelContext* raw) {
     const Ort::KernelContext context(raw);
     const auto input = context.GetInput(0);
@@ -103,8 +105,8 @@ struct ElementwiseKernel {
       });
     } else {
 #ifdef ONNXQ_WITH_CUDA
-      if (const int error = Op::cuda(half)(x, y, shape, parameters, context.GetGPUComputeStream()))
-        fail(Op::kName, "CUDA error " + std::to_string(error));
+      const char* launch = half ? "elementwise_kernel (float16)" : "elementwise_kernel (float)";
+      check_launch(Op::kName, launch, Op::cuda(half)(x, y, shape, parameters, context.GetGPUComputeStream()));
 #endif
     }
   }
@@ -118,14 +120,23 @@ struct ElementwiseKernel {
   }
 };
 
-// x and y are of either float type; the parameters have types of their own.
+// x and y are of either float type; the parameters have types of their own. y may lie where x does.
+//
+// There is no InferOutputShape: ONNX Runtime gives it no types, and y's is that of x.
 template <typename Op, Provider kProvider>
-struct ElementwiseOp : Ort::CustomOpBase<ElementwiseOp<Op, kProvider>, ElementwiseKernel<Op, kProvider>> {
-  void* CreateKernel(const OrtApi&, const OrtKernelInfo* info) const {
-    return new ElementwiseKernel<Op, kProvider>{Op(info)};
+struct ElementwiseOp : Operator<ElementwiseOp<Op, kProvider>, ElementwiseKernel<Op, kProvider>, kProvider> {
+  ElementwiseOp() {
+    this->GetMayInplace = [](int** inputs, int** outputs) -> size_t {
+      *inputs = new int[1]{0};
+      *outputs = new int[1]{0};
+      return 1;
+    };
+    this->ReleaseMayInplace = [](int* inputs, int* outputs) {
+      delete[] inputs;
+      delete[] outputs;
+    };
   }
   const char* GetName() const { return Op::kName; }
-  const char* GetExecutionProviderType() const { return provider_name<kProvider>(); }
   size_t GetInputTypeCount() const { return Op::kInputs; }
   ONNXTensorElementDataType GetInputType(size_t input) const {
     return input == 0 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED : Op::input_type(input);
@@ -136,12 +147,7 @@ struct ElementwiseOp : Ort::CustomOpBase<ElementwiseOp<Op, kProvider>, Elementwi
 
 template <typename Op>
 void add_elementwise(Ort::CustomOpDomain& domain) {
-  static const ElementwiseOp<Op, Provider::cpu> cpu;
-  domain.Add(&cpu);
-#ifdef ONNXQ_WITH_CUDA
-  static const ElementwiseOp<Op, Provider::cuda> cuda;
-  domain.Add(&cuda);
-#endif
+  add_operator<ElementwiseOp<Op, Provider::cpu>, ElementwiseOp<Op, Provider::cuda>>(domain);
 }
 
 }  // namespace onnxq

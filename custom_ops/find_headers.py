@@ -8,6 +8,7 @@ all fail; says why on stderr. Uses the standard library only: it runs inside the
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import subprocess
@@ -17,21 +18,48 @@ import urllib.request
 from pathlib import Path
 
 HEADER = "onnxruntime_cxx_api.h"
-VERSION = "1.21.1"  # any version serves that is not newer than the onnxruntime that loads the library
+# SHA-256 of what the kernels include; those of an archive are refused where they are others. (Debian's are signed.)
+HASHES = {
+    "onnxruntime_c_api.h": "7783e9664bdb0b1b36145b5c8587dd1bc9a399aa000edf2e3dd03003cafc6882",
+    "onnxruntime_cxx_api.h": "b3b27d6a6fced0725e3f188379cca008b1d7a456997684756374d4b388f2cf05",
+    "onnxruntime_cxx_inline.h": "7f448e994c732eacd9e49900365fefa8f1ac998a6d6eb78e5f4aab1b8d9d8900",
+    "onnxruntime_float16.h": "6c4db3d1954b266c4febe413351af86cac922e3448538e7e452e51d646e56a4a",
+}
+VERSION = "1.21.0"  # any version serves that is not newer than the onnxruntime that loads the library
 ARCHIVE = f"https://github.com/microsoft/onnxruntime/releases/download/v{VERSION}/onnxruntime-linux-x64-{VERSION}.tgz"
 DEBIAN_SUITE, DEBIAN_PACKAGE = "trixie", "libonnxruntime-dev"
 SECONDS = 30
 
 
 def from_archive(target: Path) -> None:
-    """Unpack the headers of the release archive."""
+    """Unpack the headers of the release archive.
+
+    Raises:
+        RuntimeError: one is missing, or not what it should be; nothing is written.
+    """
     with urllib.request.urlopen(ARCHIVE, timeout=SECONDS) as reply:
-        content = io.BytesIO(reply.read())
+        headers = verified_headers(reply.read())
     target.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=content, mode="r:gz") as archive:
-        for member in archive.getmembers():
-            if "/include/" in member.name and (file := archive.extractfile(member)) is not None:
-                (target / Path(member.name).name).write_bytes(file.read())
+    for name, content in headers.items():
+        (target / name).write_bytes(content)
+
+
+def verified_headers(archive: bytes) -> dict[str, bytes]:
+    """The headers that the kernels include, out of a .tgz.
+
+    Raises:
+        RuntimeError: one is missing, or its SHA-256 is another.
+    """
+    headers = {}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as files:
+        for member in files.getmembers():
+            name = Path(member.name).name
+            if name in HASHES and "/include/" in member.name and (file := files.extractfile(member)) is not None:
+                headers[name] = file.read()
+    for name, digest in HASHES.items():
+        if hashlib.sha256(headers.get(name, b"")).hexdigest() != digest:
+            raise RuntimeError(f"{name} of the release archive is missing, or not the one that is known")
+    return headers
 
 
 def debian_source() -> str:

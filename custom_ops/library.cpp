@@ -2,12 +2,7 @@
 #include "onnxruntime_cxx_api.h"
 
 #include "cpu_isa.h"
-#include "fake_quantize/op.h"
-#include "fake_quantize_codebook/op.h"
-#include "fake_quantize_fixed_point/op.h"
-#include "fake_quantize_mid_tread/op.h"
-#include "fixed_point_conv/op.h"
-#include "observe/op.h"
+#include "operators.h"
 
 #define ONNXQ_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -19,12 +14,9 @@ ONNXQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtA
   try {
     static Ort::CustomOpDomain domain = [] {
       Ort::CustomOpDomain built("onnxq");
-      onnxq::add_fake_quantize(built);
-      onnxq::add_fake_quantize_codebook(built);
-      onnxq::add_fake_quantize_fixed_point(built);
-      onnxq::add_fake_quantize_mid_tread(built);
-      onnxq::add_fixed_point_conv(built);
-      onnxq::add_observe(built);
+#define ONNXQ_ADD(folder) onnxq::add_##folder(built);
+      ONNXQ_OPERATORS(ONNXQ_ADD)
+#undef ONNXQ_ADD
       return built;
     }();
     Ort::UnownedSessionOptions(options).Add(domain);

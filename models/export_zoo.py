@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from onnxq.export import export_model
-from onnxq.files import save_model
+from onnxq.export.torchvision import export_model
+from onnxq.graph.model_files import save_model
 
 ZOO = (
     "alexnet", "inception_v3", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",

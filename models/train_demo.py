@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torchvision
 
-from onnxq.datasets import demo
+from onnxq.data.demo import drawings as demo
 
 MEAN, STD = 0.45, 0.25  # the preset "demo" of `onnxq export`
 

@@ -10,51 +10,62 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from onnxq.calibration import calibrate
-    from onnxq.datasets import open_dataset
-    from onnxq.equalization import equalize
-    from onnxq.errors import OnnxqError
-    from onnxq.evaluation import Evaluation, evaluate
-    from onnxq.export import export_model
-    from onnxq.files import load_model, save_model
-    from onnxq.loader import Loader, choose
-    from onnxq.preprocessing import Preprocessing
-    from onnxq.quantization import Quantized, quantize
-    from onnxq.recipe import Recipe
-    from onnxq.runtime import get_library_path, session_options
-    from onnxq.statistics import Statistics
+from onnxq._version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from onnxq.core.statistics import Statistics
+    from onnxq.data.datasets import open_dataset
+    from onnxq.data.loader import Loader, choose
+    from onnxq.data.preprocessing import Preprocessing
+    from onnxq.errors import OnnxqError
+    from onnxq.evaluation.evaluate import Evaluation, evaluate
+    from onnxq.export.torchvision import export_model
+    from onnxq.flow import Quantized, quantize
+    from onnxq.graph.model_files import load_model, save_model
+    from onnxq.observe.calibrate import calibrate
+    from onnxq.recipe import Activations, Override, Recipe, Weights
+    from onnxq.recipe.files import load_recipe
+    from onnxq.refine.equalize import equalize
+    from onnxq.runtime.library import get_library_path
+    from onnxq.runtime.sessions import session_options
+
 
 _HOME = {
-    "Evaluation": "evaluation",
-    "Loader": "loader",
+    "Activations": "recipe",
+    "Evaluation": "evaluation.evaluate",
+    "Loader": "data.loader",
     "OnnxqError": "errors",
-    "Preprocessing": "preprocessing",
-    "Quantized": "quantization",
+    "Override": "recipe",
+    "Preprocessing": "data.preprocessing",
+    "Quantized": "flow",
     "Recipe": "recipe",
-    "Statistics": "statistics",
-    "calibrate": "calibration",
-    "choose": "loader",
-    "equalize": "equalization",
-    "evaluate": "evaluation",
-    "export_model": "export",
-    "get_library_path": "runtime",
-    "load_model": "files",
-    "open_dataset": "datasets",
-    "quantize": "quantization",
-    "save_model": "files",
-    "session_options": "runtime",
+    "Statistics": "core.statistics",
+    "Weights": "recipe",
+    "calibrate": "observe.calibrate",
+    "choose": "data.loader",
+    "equalize": "refine.equalize",
+    "evaluate": "evaluation.evaluate",
+    "export_model": "export.torchvision",
+    "get_library_path": "runtime.library",
+    "load_model": "graph.model_files",
+    "load_recipe": "recipe.files",
+    "open_dataset": "data.datasets",
+    "quantize": "flow",
+    "save_model": "graph.model_files",
+    "session_options": "runtime.sessions",
 }
 __all__ = [
+    "Activations",
     "Evaluation",
     "Loader",
     "OnnxqError",
+    "Override",
     "Preprocessing",
     "Quantized",
     "Recipe",
     "Statistics",
+    "Weights",
+    "__version__",
     "calibrate",
     "choose",
     "equalize",
@@ -62,6 +73,7 @@ __all__ = [
     "export_model",
     "get_library_path",
     "load_model",
+    "load_recipe",
     "open_dataset",
     "quantize",
     "save_model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from onnxq.runtime import find_library
+from onnxq.runtime.library import find_library
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -29,6 +30,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
         if not HAS_CUDA:
             pytest.exit("ONNXQ_REQUIRE_CUDA is set and CUDA kernels cannot run here", returncode=1)
+
+
+@pytest.fixture(autouse=True)
+def random(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that depend on the test's name alone; ``RANDOM`` of its module gives the same ones."""
+    generator = np.random.default_rng(zlib.crc32(request.node.name.encode()))
+    if hasattr(request.module, "RANDOM"):
+        request.module.RANDOM = generator
+    return generator
 
 
 @pytest.fixture(params=["body", "cpu", "cuda"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,13 +12,19 @@ from numpy.typing import NDArray
 from onnx import FunctionProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from onnxq.environment import inspect_environment
-from onnxq.operators import DOMAIN, VERSION
-from onnxq.runtime import find_library, has_cuda_kernels, make_session
+from onnxq.allocation import ALLOCATIONS
+from onnxq.core.operator_call import DOMAIN
+from onnxq.decide.weights import quantize_alone
+from onnxq.operators import VERSION
+from onnxq.runtime.environment import inspect_environment
+from onnxq.runtime.library import find_library, has_cuda_kernels
+from onnxq.runtime.sessions import make_session, session_options
 
 Feeds = dict[str, NDArray[np.generic]]
 
 HAS_CUDA = not inspect_environment().providers["cuda"] and has_cuda_kernels()
+# Where the fused integer kernels of ONNX Runtime do not saturate.
+HAS_VNNI = "avx512_vnni" in (CPU := Path("/proc/cpuinfo").read_text()) or "avx_vnni" in CPU
 # Where the kernels of the native library run.
 KERNEL_PROVIDERS = [] if find_library() is None else ["cpu", "cuda"] if HAS_CUDA else ["cpu"]
 
@@ -119,3 +127,32 @@ def images(count: int, shape: Sequence[int] = (3, 8, 8), seed: int = 1) -> NDArr
 FLOAT, FLOAT16, INT32, INT64, UINT8, DOUBLE = (
     TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT8, TensorProto.DOUBLE,
 )  # fmt: skip
+
+
+def code_weight(weight, bits, recipe, *, allocate=False, threshold=None):
+    """A weight of no layer, quantized by a recipe at these bits."""
+    weights = replace(recipe.weights, bits=bits)
+    if not allocate:
+        weights = replace(weights, allocation=ALLOCATIONS.parse("none"))
+    if threshold is not None:
+        weights = replace(weights, format=replace(weights.format, threshold=threshold))
+    return quantize_alone(weight, replace(recipe, weights=weights))
+
+
+def fit_activation(observed, bits, recipe):
+    """The parameters that a recipe gives an activation."""
+    asked = recipe.resolved().activations
+    if asked.format.has_widths:
+        bits = np.broadcast_to(np.asarray(bits, np.int32), observed.channels)
+    return asked.format.fit_activation(observed, bits, asked.clipping)
+
+
+def exact_session(model):
+    """A session that computes integer files as they are written, operator by operator.
+
+    The fused kernels add products in pairs in 16 bits on processors with AVX2 or AVX-512 and without VNNI: 8-bit weights
+    saturate there.
+    """
+    options = session_options(native=False)
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return make_session(model, options=options)

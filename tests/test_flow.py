@@ -9,14 +9,19 @@ from helpers import images, parse, run, small_network
 from onnx import numpy_helper
 
 import onnxq
+from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
-from onnxq.files import metadata
-from onnxq.grids import fixed_point
-from onnxq.grids.uniform import fake_quantize
-from onnxq.loader import Batch
-from onnxq.recipe import Placement, Recipe, Scheme, choices
-from onnxq.runtime import find_library
+from onnxq.formats import fixed_point
+from onnxq.formats.affine import fake_quantize
+from onnxq.formats.fixed_point_convolution import convolve
+from onnxq.graph.model_files import metadata
+from onnxq.recipe import POINTS, Recipe
+from onnxq.runtime.library import find_library
 
+SCHEMES = (
+    *("aciq", "aciq-laplace", "aciq-gauss", "minmax", "mse", "entropy", "percentile", "histogram", "std", "mid-tread"),
+    *("apot", "pot", "fixed-point"),
+)
 NATIVE = [False, True] if find_library() else [False]
 
 
@@ -35,8 +40,7 @@ def by_placement(network):
     """Statistics of every placement."""
     batches = [images(16, seed=seed) for seed in range(4)]
     return {
-        placement: onnxq.calibrate(network, batches, placement=placement, moving_percentile=99.99)
-        for placement in choices(Placement)
+        points: onnxq.calibrate(network, batches, points=points, moving_percentile=99.99) for points in POINTS.names()
     }
 
 
@@ -74,13 +78,13 @@ def test_calibration_is_the_same_without_the_library_and_in_other_batches(networ
         np.testing.assert_allclose(other_batches.tensors[name].b, seen.b, rtol=1e-5)
 
 
-@pytest.mark.parametrize("scheme", choices(Scheme))
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 def test_files_run_anywhere_with_the_same_bits(network, statistics, scheme, granularity):
     fields = {"act_granularity": granularity}
     if scheme != "mid-tread":
         fields["weight_granularity"] = granularity
-    recipe = Recipe(scheme=scheme, act_bits=3, weight_bits=5, **fields)
+    recipe = Recipe.of(scheme=scheme, act_bits=3, weight_bits=5, **fields)
     model = onnxq.quantize(network, statistics, recipe).model
     onnx.checker.check_model(model, full_check=True)
     x = images(4, seed=9)
@@ -92,13 +96,13 @@ def test_files_run_anywhere_with_the_same_bits(network, statistics, scheme, gran
 
 def test_the_file_computes_what_the_plan_says(network, statistics):
     """Conv by conv: replace weights and inputs by their fake-quantized values in numpy."""
-    result = onnxq.quantize(network, statistics, Recipe(act_bits=3, weight_bits=4, edge_bits=4))
+    result = onnxq.quantize(network, statistics, Recipe.of(act_bits=3, weight_bits=4, edge_bits=4))
     x = images(4, seed=9)
     got = intermediate(result.model, "a", x)
     weights = {w.name: numpy_helper.to_array(w) for w in network.graph.initializer}
     quantized = result.plan.weights["w1"].dequantized()
     assert np.abs(quantized - weights["w1"]).max() < 0.2
-    weights["b1"] = (weights["b1"] + result.plan.bias_shifts["Conv_a"]).astype(np.float32)
+    weights["b1"] = result.plan.biases["Conv_a"]
     one = parse(
         "g (float[batch,3,8,8] input) => (float[batch,6,8,8] a) { a = Conv <pads = [1,1,1,1]> (input, w1, b1) }",
         {"w1": quantized, "b1": weights["b1"]},
@@ -145,8 +149,8 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("fields", COMBINATIONS, ids=str)
 def test_every_combination_runs_anywhere_with_the_same_bits(network, by_placement, fields):
-    recipe = Recipe(**fields)
-    source = by_placement[recipe.placement]
+    recipe = Recipe.of(**fields)
+    source = by_placement[POINTS.name_of(recipe.resolved_points)]
     model = onnxq.quantize(network, source, recipe, images=[images(16, seed=seed) for seed in range(2)]).model
     onnx.checker.check_model(model, full_check=True)
     x = images(4, seed=9)
@@ -163,8 +167,8 @@ def test_dynamic_ranges_on_the_calibration_images_are_the_static_ones(network):
     statistics = onnxq.calibrate(network, [x])
     plain = {"bit_alloc": "none", "bias_correction": "none", "act_bits": 4, "edge_bits": 4}
     for scheme in ("minmax", "aciq-laplace", "aciq-gauss", "std"):
-        static = onnxq.quantize(network, statistics, Recipe(scheme, **plain))
-        dynamic = onnxq.quantize(network, statistics, Recipe(scheme, ranges="dynamic", **plain))
+        static = onnxq.quantize(network, statistics, Recipe.of(scheme, **plain))
+        dynamic = onnxq.quantize(network, statistics, Recipe.of(scheme, ranges="dynamic", **plain))
         # the input of the network: behind a quantized layer the values differ
         scale = intermediate(dynamic.model, "input/scale", x)
         np.testing.assert_allclose(scale.ravel(), static.plan.activations["input"].scale, rtol=2e-3)
@@ -180,8 +184,8 @@ def placed(model):
 def test_placements(network, by_placement):
     plain = {"bit_alloc": "none", "bias_correction": "none"}
     got = {
-        placement: onnxq.quantize(network, by_placement[placement], Recipe(placement=placement, **plain)).model
-        for placement in choices(Placement)
+        placement: onnxq.quantize(network, by_placement[placement], Recipe.of(placement=placement, **plain)).model
+        for placement in POINTS.names()
         if placement != "integer"
     }
     assert set(placed(got["inputs"])) == {"input", "ra", "p", "f"}
@@ -195,7 +199,7 @@ def test_placements(network, by_placement):
 
 def test_every_op_computes_on_the_grid(network, by_placement):
     """What a fixed-point machine would have in its memory: every tensor is a multiple of its step."""
-    recipe = Recipe("fixed-point", act_bits=8, weight_bits=8, placement="every-op")
+    recipe = Recipe.of("fixed-point", act_bits=8, weight_bits=8, placement="every-op")
     result = onnxq.quantize(network, by_placement["every-op"], recipe)
     x = images(4, seed=9)
     for node in result.model.graph.node:
@@ -217,16 +221,16 @@ def test_sessions_take_what_they_cannot_be_given_from_the_model():
     text = "a = Conv <pads = [1,1,1,1]> (input, w) r = Relu (a) y = Conv <pads = [1,1,1,1]> (r, w)"
     model = parse(f"g (float[n,16,8,8] input) => (float[n,16,8,8] y) {{ {text} }}", weights)
     x = random.standard_normal((8, 16, 8, 8)).astype(np.float32)
-    recipe = Recipe(act_bits=8, weight_bits=4, edge_bits=4, format="qdq", renormalize=True)
+    recipe = Recipe.of(act_bits=8, weight_bits=4, edge_bits=4, format="qdq", renormalize=True)
     result = onnxq.quantize(model, onnxq.calibrate(model, [x]), recipe, images=[x])
     assert np.isfinite(run(result.model, {"input": x}, native=False)[0]).all()
 
 
 def test_renormalizing_matches_mean_and_variance(network, statistics):
     x = [images(64, seed=seed) for seed in range(2)]
-    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2, renormalize=True)
+    recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2, renormalize=True)
     model = onnxq.quantize(network, statistics, recipe, images=x).model
-    plain = onnxq.quantize(network, statistics, Recipe(act_bits=2, weight_bits=2, edge_bits=2)).model
+    plain = onnxq.quantize(network, statistics, Recipe.of(act_bits=2, weight_bits=2, edge_bits=2)).model
     everything = np.concatenate(x)
     want = intermediate(network, "a", everything)
     got, before = (intermediate(m, "a", everything) for m in (model, plain))
@@ -239,7 +243,7 @@ def test_renormalizing_matches_mean_and_variance(network, statistics):
         for m in (model, plain)
     ]
     assert deeper[0].mean() < 0.5 * deeper[1].mean()
-    with pytest.raises(OnnxqError, match="need images"):
+    with pytest.raises(OnnxqError, match="need some"):
         onnxq.quantize(network, statistics, recipe)
 
 
@@ -247,7 +251,7 @@ def test_renormalizing_matches_mean_and_variance(network, statistics):
 def test_bit_true_files(network, by_placement):
     fields = {"act_bits": 8, "weight_bits": 8, "placement": "every-op"}
     exact, true = (
-        onnxq.quantize(network, by_placement["every-op"], Recipe("fixed-point", bit_true=bit_true, **fields))
+        onnxq.quantize(network, by_placement["every-op"], Recipe.of("fixed-point", bit_true=bit_true, **fields))
         for bit_true in (False, True)
     )
     assert [node.op_type for node in true.model.graph.node].count("FixedPointConv") == 3
@@ -258,7 +262,7 @@ def test_bit_true_files(network, by_placement):
     conv = next(node for node in true.model.graph.node if node.op_type == "FixedPointConv")
     bias = next(numpy_helper.to_array(w) for w in true.model.graph.initializer if w.name == conv.input[2])
     source = fixed_point.fake_quantize(x, true.plan.activations["input"], 1)
-    want = fixed_point.convolve(source, weights, bias, grid, pads=(1, 1, 1, 1))
+    want = convolve(source, weights, bias, grid, pads=(1, 1, 1, 1))
     copy = onnx.ModelProto()
     copy.CopyFrom(true.model)
     copy.graph.output.append(onnx.helper.make_tensor_value_info(conv.output[0], onnx.TensorProto.FLOAT, None))
@@ -270,11 +274,11 @@ def test_bit_true_files(network, by_placement):
 
 
 def test_thresholds_from_outside(network, statistics):
-    recipe = Recipe("apot", alpha={"*b": {"weight": 2.0, "activation": 5.0}}, weight_correction="none")
+    recipe = Recipe.of("apot", alpha={"*b": {"weight": 2.0, "activation": 5.0}}, weight_correction="none")
     plan = onnxq.quantize(network, statistics, recipe).plan
     assert plan.activations["ra"].scale.tolist() == [5.0]
     rows = next(numpy_helper.to_array(w) for w in network.graph.initializer if w.name == "w2").reshape(6, -1)
-    np.testing.assert_allclose(plan.weights["w2"].grid.scale, 2 * rows.std(axis=1, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(plan.weights["w2"].params.scale, 2 * rows.std(axis=1, ddof=1), rtol=1e-5)
     assert plan.activations["p"].scale.size == 6, "searched for"
 
 
@@ -287,33 +291,33 @@ def test_moving_averages(network):
     np.testing.assert_allclose(seen.moving["input"][:-1], want, rtol=1e-5)
     assert seen.moving["ra"].shape == (7,)
     for other in (onnxq.calibrate(network, batches), seen):
-        with pytest.raises(OnnxqError, match=r"--moving-percentile 99\.99"):
-            onnxq.quantize(network, other, Recipe("percentile", moving_average=True))
-    onnxq.quantize(network, seen, Recipe("percentile", moving_average=True, percentile=100))
-    with pytest.raises(OnnxqError, match="moving percentile"):
+        with pytest.raises(OnnxqError, match=r"`moving_percentile` 99\.99"):
+            onnxq.quantize(network, other, Recipe.of("percentile", moving_average=True))
+    onnxq.quantize(network, seen, Recipe.of("percentile", moving_average=True, percentile=100))
+    with pytest.raises(OnnxqError, match="`moving_percentile`"):
         onnxq.calibrate(network, batches, moving_percentile=200)
 
 
 def test_biases_measured_on_images_restore_the_mean(network, statistics):
     """The first layer's output has the mean of the float network's on the images that were measured."""
     x = images(64, seed=0)
-    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2, bias_correction="images", weight_correction="none")
+    recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2, bias_correction="images", weight_correction="none")
     corrected = onnxq.quantize(network, statistics, recipe, images=[x[:40], x[40:]]).model
     want = intermediate(network, "a", x).mean(axis=(0, 2, 3))
     np.testing.assert_allclose(intermediate(corrected, "a", x).mean(axis=(0, 2, 3)), want, atol=1e-5)
-    with pytest.raises(OnnxqError, match="need images"):
+    with pytest.raises(OnnxqError, match="need some"):
         onnxq.quantize(network, statistics, recipe)
 
 
 def test_a_layer_without_bias_gets_one(network, statistics):
-    model = onnxq.quantize(network, statistics, Recipe(act_bits=2, weight_bits=2)).model
+    model = onnxq.quantize(network, statistics, Recipe.of(act_bits=2, weight_bits=2)).model
     conv = next(node for node in model.graph.node if node.output[0] == "b")
     assert len(conv.input) == 3
 
 
 def test_channels_of_no_bits(network, statistics):
     """A target of two bits leaves some channels none; they become their mean."""
-    recipe = Recipe(act_bits=2, weight_bits=2, edge_bits=2)
+    recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2)
     values = np.float32(
         np.random.default_rng(0).standard_normal((6, 6, 3, 3)) * 10.0 ** np.arange(-5, 1)[:, None, None, None]
     )
@@ -337,7 +341,7 @@ def test_more_bits_come_closer(network, statistics):
     errors = [
         np.abs(
             run(
-                onnxq.quantize(network, statistics, Recipe("minmax", act_bits=b, weight_bits=b)).model,
+                onnxq.quantize(network, statistics, Recipe.of("minmax", act_bits=b, weight_bits=b)).model,
                 {"input": x},
                 native=False,
             )[0]
@@ -350,15 +354,15 @@ def test_more_bits_come_closer(network, statistics):
 
 
 def test_what_made_the_file_is_in_it(network, statistics):
-    values = metadata(onnxq.quantize(network, statistics, Recipe(act_bits=5)).model)
-    assert '"act_bits": 5' in values["onnxq.recipe"]
+    values = metadata(onnxq.quantize(network, statistics, Recipe.of(act_bits=5)).model)
+    assert Recipe.from_json(values["onnxq.recipe"]) == Recipe.of(act_bits=5)
     assert values["onnxq.source"] == statistics.fingerprint
     assert values["onnxq.version"] == onnxq.__version__
     assert values["mean"] == "[0.5, 0.5, 0.5]"
 
 
 def test_skipped_layers_stay_in_float(network, statistics):
-    model = onnxq.quantize(network, statistics, Recipe(skip=("Gemm*",))).model
+    model = onnxq.quantize(network, statistics, Recipe.of(skip=("Gemm*",))).model
     names = {w.name for w in model.graph.initializer}
     assert "w4" in names
     assert "w1" not in names
@@ -369,7 +373,7 @@ def test_skipped_layers_stay_in_float(network, statistics):
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
 def test_qdq_is_the_same_grid_in_standard_operators(network, statistics, bits, granularity):
-    recipe = Recipe(act_bits=bits, weight_bits=bits, act_granularity=granularity, format="qdq")
+    recipe = Recipe.of(act_bits=bits, weight_bits=bits, act_granularity=granularity, format="qdq")
     result = onnxq.quantize(network, statistics, recipe)
     onnx.checker.check_model(result.model, full_check=True)
     assert not [node for node in result.model.graph.node if node.domain]
@@ -381,22 +385,22 @@ def test_qdq_is_the_same_grid_in_standard_operators(network, statistics, bits, g
     weight = intermediate(result.model, "w3/dequantized", x)
     original = next(numpy_helper.to_array(w) for w in network.graph.initializer if w.name == "w3")
     coded = result.plan.weights["w3"]
-    np.testing.assert_allclose(weight, fake_quantize(original, coded.grid, 0), atol=1e-6)
-    np.testing.assert_array_equal(coded.dequantized(), fake_quantize(original, coded.grid, 0))
+    np.testing.assert_allclose(weight, fake_quantize(original, coded.params, 0), atol=1e-6)
+    np.testing.assert_array_equal(coded.dequantized(), fake_quantize(original, coded.params, 0))
 
 
 def test_the_source_is_left_alone(statistics):
     model = small_network()
     before = model.SerializeToString(deterministic=True)
     onnxq.calibrate(model, [images(2)])
-    onnxq.quantize(model, statistics, Recipe())
-    onnxq.quantize(model, statistics, Recipe(format="qdq", weight_bits=2))
+    onnxq.quantize(model, statistics, Recipe.of())
+    onnxq.quantize(model, statistics, Recipe.of(format="qdq", weight_bits=2))
     assert model.SerializeToString(deterministic=True) == before
 
 
 def test_statistics_of_another_model_are_refused(statistics):
     with pytest.raises(OnnxqError, match="belong to another model"):
-        onnxq.quantize(small_network(seed=5), statistics, Recipe())
+        onnxq.quantize(small_network(seed=5), statistics, Recipe.of())
 
 
 def test_nan_in_activations_is_named(network):
@@ -419,7 +423,7 @@ def test_a_model_without_layers_is_refused():
 
 
 def test_evaluation_counts(tmp_path, network):
-    from onnxq.evaluation import rank_of_label
+    from onnxq.evaluation.metrics import rank_of_label
 
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
     onnx.save(network, first)
@@ -430,9 +434,9 @@ def test_evaluation_counts(tmp_path, network):
     results = onnxq.evaluate([first, second], batches)
     logits = [run(onnx.load(path), {"input": x}, native=False)[0] for path in (first, second)]
     answers = [value.argmax(axis=1) for value in logits]
-    assert [result.correct for result in results] == [int((answer == labels).sum()) for answer in answers]
-    assert [result.disagreements for result in results] == [0, int((answers[0] != answers[1]).sum())]
-    assert all(result.correct5 == 40 for result in results), "of five classes"
+    assert [result.values["correct"] for result in results] == [int((answer == labels).sum()) for answer in answers]
+    assert [result.values["disagreements"] for result in results] == [0, int((answers[0] != answers[1]).sum())]
+    assert all(result.values["correct5"] == 40 for result in results), "of five classes"
     scores = np.float32([[3, 1, 2], [1, 1, 0], [np.nan, np.nan, np.nan]])
     assert rank_of_label(scores, np.array([2, 1, 0])).tolist() == [1, 1, 3]
 

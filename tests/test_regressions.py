@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import images, parse, run, small_network
+from helpers import code_weight, images, parse, run, small_network
 from onnx import helper, numpy_helper
 
 import onnxq
 from onnxq.clipping.percentile import percentile_interval
-from onnxq.code_statistics import code_rates
-from onnxq.entropy import shannon_entropy
+from onnxq.core.observation import observe
+from onnxq.core.tensor_statistics import TensorStatistics
+from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.graph import to_graph
-from onnxq.grids import codebook, fixed_point
-from onnxq.network import layers_of
-from onnxq.operators.observe import observe
-from onnxq.passes.normalize import normalize
-from onnxq.preprocessing import Preprocessing
-from onnxq.statistics import TensorStatistics
-from onnxq.weights import code_weight
+from onnxq.evaluation.code_rates import code_rates
+from onnxq.evaluation.entropy import shannon_entropy
+from onnxq.formats import codebook, fixed_point
+from onnxq.graph.analysis import layers_of, network_of
+from onnxq.graph.conversion import to_graph
+from onnxq.graph.normalize import normalize
+from onnxq.recipe.points.inputs import Inputs
 
 RANDOM = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def normal(*shape):
 def close_to_float(model, x, **fields):
     """Quantize at 8 bits; the result must compute nearly what the float model does."""
     statistics = onnxq.calibrate(model, [x])
-    result = onnxq.quantize(model, statistics, onnxq.Recipe(act_bits=8, weight_bits=8, **fields))
+    result = onnxq.quantize(model, statistics, onnxq.Recipe.of(act_bits=8, weight_bits=8, **fields))
     want = run(model, {"input": x}, native=False)
     got = run(result.model, {"input": x}, native=False)
     for a, b in zip(got, want, strict=True):
@@ -122,7 +122,7 @@ def test_dropout_masks_that_are_outputs_stay():
         {"w": normal(2, 2, 1, 1)},
     )
     statistics = onnxq.calibrate(model, [images(4, (2, 4, 4))])
-    quantized = onnxq.quantize(model, statistics, onnxq.Recipe()).model
+    quantized = onnxq.quantize(model, statistics, onnxq.Recipe.of()).model
     assert run(quantized, {"input": images(4, (2, 4, 4))}, native=False)[1].all()
 
 
@@ -159,8 +159,8 @@ def test_clip_bounds_of_any_kind_of_constant():
     )
     graph = to_graph(model)
     normalize(graph)
-    activation = layers_of(graph)[1].activation
-    assert (activation.before, activation.upper) == ("a", 6.0)
+    point = Inputs().of(network_of(graph))[1]
+    assert (point.pre_activation, point.upper) == ("a", 6.0)
 
 
 def test_qdq_runs_with_eight_bit_channels_behind_a_conv_without_bias():
@@ -209,7 +209,7 @@ def test_fixed_batch_sizes_are_named():
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 8
     onnxq.calibrate(model, [images(8)])
-    with pytest.raises(OnnxqError, match=r"exactly 8 images.*--batch-size of 8"):
+    with pytest.raises(OnnxqError, match=r"exactly 8 images.*`batch_size` of 8"):
         onnxq.calibrate(model, [images(8), images(4)])
 
 
@@ -242,7 +242,7 @@ def test_entropy_of_a_file_with_a_fixed_batch(tmp_path):
     model = small_network()
     for value in (model.graph.input[0], model.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = 8
-    result = onnxq.quantize(model, onnxq.calibrate(model, [images(8)]), onnxq.Recipe())
+    result = onnxq.quantize(model, onnxq.calibrate(model, [images(8)]), onnxq.Recipe.of())
     onnxq.save_model(result.model, tmp_path / "q.onnx")
     rates = code_rates(tmp_path / "q.onnx", [images(8), images(8, seed=3)])
     assert {rate.values for rate in rates if rate.name == "input"} == {2 * 8 * 3 * 8 * 8}
@@ -259,8 +259,8 @@ def test_outputs_behind_relu_and_clip_are_quantized_where_the_chain_ends():
         {"w": normal(2, 2, 1, 1), "zero": np.float32(0), "six": np.float32(6)},
     )
     x = images(8, (2, 4, 4))
-    statistics = onnxq.calibrate(model, [x], placement="outputs")
-    result = onnxq.quantize(model, statistics, onnxq.Recipe(placement="outputs", act_bits=8, weight_bits=8))
+    statistics = onnxq.calibrate(model, [x], points="outputs")
+    result = onnxq.quantize(model, statistics, onnxq.Recipe.of(placement="outputs", act_bits=8, weight_bits=8))
     quantizers = [node for node in result.model.graph.node if node.op_type == "FakeQuantize"]
     assert {node.input[0] for node in quantizers} == set(result.plan.activations)
     assert "c" in result.plan.activations
@@ -273,7 +273,7 @@ def test_weights_on_powers_of_two_see_all_taps():
     envelope = np.full((3, 3), 0.3, np.float32)
     envelope[1, 1] = 2
     weight = np.random.default_rng(0).standard_normal((512, 512, 3, 3)).astype(np.float32) * envelope
-    coded = code_weight(weight, 4, onnxq.Recipe("apot"), allocate=False)
+    coded = code_weight(weight, 4, onnxq.Recipe.of("apot"))
     assert ((coded.dequantized() - weight) ** 2).mean() < 0.05 * (weight**2).mean()
 
 
@@ -303,8 +303,8 @@ def test_an_output_that_feeds_a_layer_stays_as_it_is():
     )
     x = images(8, (2, 4, 4))
     for placement in ("inputs", "all-inputs"):
-        statistics = onnxq.calibrate(model, [x], placement=placement)
-        recipe = onnxq.Recipe("minmax", act_bits=3, edge_bits=3, placement=placement)
+        statistics = onnxq.calibrate(model, [x], points=placement)
+        recipe = onnxq.Recipe.of("minmax", act_bits=3, edge_bits=3, placement=placement)
         result = onnxq.quantize(model, statistics, recipe).model
         quantizers = [node for node in result.graph.node if node.op_type == "FakeQuantize" and node.input[0] == "r"]
         assert [node.output[0] for node in quantizers] == ["r/quantized"], placement
@@ -314,7 +314,7 @@ def test_an_output_that_feeds_a_layer_stays_as_it_is():
 def test_wrapping_keeps_the_largest_value():
     x = np.float32([-1, -0.3, 0.2, 1])
     for reach in (1.0, 0.99, 0.995):
-        grid = fixed_point.grid_from_reach(np.array([reach]), 6, overflow="wrap")
+        grid = fixed_point.params_from_reach(np.array([reach]), 6, overflow="wrap")
         got = fixed_point.fake_quantize(x * np.float32(reach), grid, 0)
         assert np.abs(got - x * np.float32(reach)).max() < 0.07
 
@@ -333,7 +333,7 @@ def test_layers_with_few_values_are_not_renormalized():
     )
     x = images(32, (2, 8, 8))
     statistics = onnxq.calibrate(model, [x])
-    recipe = onnxq.Recipe(act_bits=8, weight_bits=8, renormalize=True)
+    recipe = onnxq.Recipe.of(act_bits=8, weight_bits=8, renormalize=True)
     result = onnxq.quantize(model, statistics, recipe, images=[x[:16], x[16:30], x[30:]])
     assert [note for note in result.notes if "too few to renormalize" in note]
     single = onnxq.quantize(model, statistics, recipe, images=[x[index : index + 1] for index in range(32)])
@@ -353,41 +353,41 @@ def test_every_op_rounds_what_it_does_not_know():
         }""",
         {"w": normal(2, 2, 1, 1)},
     )
-    statistics = onnxq.calibrate(model, [images(8, (2, 4, 4))], placement="every-op")
-    result = onnxq.quantize(model, statistics, onnxq.Recipe(act_bits=8, weight_bits=8, placement="every-op"))
+    statistics = onnxq.calibrate(model, [images(8, (2, 4, 4))], points="every-op")
+    result = onnxq.quantize(model, statistics, onnxq.Recipe.of(act_bits=8, weight_bits=8, placement="every-op"))
     assert set(result.plan.activations) == {"input", "a", "b", "c", "y"}
     assert (result.plan.activations["input"].bits == 8).all()
 
 
 def test_edges_of_every_op_have_their_bits():
     model = small_network()
-    statistics = onnxq.calibrate(model, [images(32)], placement="every-op")
-    plan = onnxq.quantize(model, statistics, onnxq.Recipe(placement="every-op", bit_alloc="none")).plan
+    statistics = onnxq.calibrate(model, [images(32)], points="every-op")
+    plan = onnxq.quantize(model, statistics, onnxq.Recipe.of(placement="every-op", bit_alloc="none")).plan
     bits = {name: int(grid.bits.max()) for name, grid in plan.activations.items()}
     assert (bits["input"], bits["a"], bits["logits"], bits["b"]) == (8, 8, 8, 4)
 
 
 def test_options_without_effect_are_refused():
     for fields in ({"rounding": "floor"}, {"overflow_rate": 0.1}, {"percentile": 90.0}, {"std_multiplier": 3.0}):
-        with pytest.raises(OnnxqError, match="goes with --scheme"):
-            onnxq.Recipe(**fields)
-    assert hash(onnxq.Recipe()) == hash(onnxq.Recipe())
+        with pytest.raises(OnnxqError, match="goes with scheme"):
+            onnxq.Recipe.of(**fields)
+    assert hash(onnxq.Recipe.of()) == hash(onnxq.Recipe.of())
     for fields in ({"scheme": "fixed-point", "weights": "uniform"}, {"weights": "fixed-point"}):
-        with pytest.raises(OnnxqError, match="edge bits must lie between 2 and 8"):
-            onnxq.Recipe(edge_bits=16, **fields)
+        with pytest.raises(OnnxqError, match="`edge_bits` must lie between 2 and 8"):
+            onnxq.Recipe.of(edge_bits=16, **fields)
     for alpha in (
         {"*": {"weight": np.inf}},
         {1: {"weight": 3.0}},
         {"*": {"weight": True}},
         {"*": {"activation": 1e-50}},
     ):
-        with pytest.raises(OnnxqError, match="alpha must map"):
-            onnxq.Recipe("apot", alpha=alpha)
-    with pytest.raises(OnnxqError, match="--alpha nothing: no layer"):
+        with pytest.raises(OnnxqError, match="`alpha` must map"):
+            onnxq.Recipe.of("apot", alpha=alpha)
+    with pytest.raises(OnnxqError, match="nothing: no layer"):
         onnxq.quantize(
             small_network(),
             None,
-            onnxq.Recipe(act_bits=None, bias_correction="none", weights="apot", alpha={"nothing": {"weight": 3}}),
+            onnxq.Recipe.of(act_bits=None, bias_correction="none", weights="apot", alpha={"nothing": {"weight": 3}}),
         )
 
 
@@ -395,14 +395,14 @@ def test_entropy_of_small_levels_and_wide_codes(tmp_path):
     model = small_network()
     x = images(16)
     statistics = onnxq.calibrate(model, [x])
-    result = onnxq.quantize(model, statistics, onnxq.Recipe("pot", act_bits=6, weight_bits=4))
+    result = onnxq.quantize(model, statistics, onnxq.Recipe.of("pot", act_bits=6, weight_bits=4))
     onnxq.save_model(result.model, tmp_path / "pot.onnx")
     rates = {rate.name: rate for rate in code_rates(tmp_path / "pot.onnx", [x])}
     ra = np.maximum(run_tensor(model, "a", x), 0)
     grid = result.plan.activations["ra"]
     counts = np.unique(codebook.codes_of(ra, grid, 1), return_counts=True)[1]
     assert rates["ra"].entropy == pytest.approx(shannon_entropy(counts), rel=0.02), "of nearly the same activations"
-    wide = onnxq.quantize(model, statistics, onnxq.Recipe("fixed-point", act_bits=12, weight_bits=12))
+    wide = onnxq.quantize(model, statistics, onnxq.Recipe.of("fixed-point", act_bits=12, weight_bits=12))
     onnxq.save_model(wide.model, tmp_path / "wide.onnx")
     rates = {rate.name: rate for rate in code_rates(tmp_path / "wide.onnx", [x])}
     assert rates["w1"].values == 6 * 3 * 9

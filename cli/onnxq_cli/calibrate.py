@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 import onnxq
-from onnxq.files import check_writable
-from onnxq.recipe import Placement, choices
+from onnxq.core.files import check_writable
+from onnxq.recipe import POINTS, TARGETS
 from onnxq_cli.common import data_options, describe_data, make_loader, progress, provider_option, report_skipped
 
 
@@ -21,10 +21,11 @@ from onnxq_cli.common import data_options, describe_data, make_loader, progress,
 @click.option("-o", "--output", required=True, metavar="FILE", help="The statistics file (.npz) to write.")
 @click.option(
     "--placement",
-    type=click.Choice(choices(Placement)),
-    default="inputs",
-    show_default=True,
-    help="Where quantizers will be; give `onnxq quantize` the same.",
+    type=click.Choice(POINTS.names()),
+    help="Where quantizers will be.  [default: where those of the target are]",
+)
+@click.option(
+    "--target", type=click.Choice(TARGETS.names()), default="onnxq", show_default=True, help="Who is to run the file."
 )
 @click.option(
     "--moving-percentile",
@@ -37,7 +38,8 @@ def command(
     data: str,
     images: int,
     output: str,
-    placement: Placement,
+    placement: str | None,
+    target: str,
     moving_percentile: float | None,
     provider: str,
     **loading: Any,
@@ -55,7 +57,8 @@ def command(
             model,
             batches,
             provider=provider,
-            placement=placement,
+            points=placement or TARGETS.parse(target).points[0],
+            preprocessing=loader.preprocessing.to_metadata(),
             moving_percentile=moving_percentile,
             progress=update,
         )

@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from onnxq.datasets import Dataset, Purpose, open_dataset
-from onnxq.datasets.arrays import Arrays
+from onnxq.core.files import check_writable, replacing
+from onnxq.data.datasets import Dataset, Purpose, open_dataset
+from onnxq.data.datasets.arrays import Arrays
+from onnxq.data.loader import Loader, choose
+from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.files import check_writable, load_model, metadata, replacing
-from onnxq.loader import Loader, choose
-from onnxq.preprocessing import Preprocessing
-from onnxq.runtime import resolve_provider
+from onnxq.graph.model_files import load_model, metadata
+from onnxq.runtime.providers import resolve_provider
 
 PRESETS = {
     "imagenet": Preprocessing(),

@@ -10,20 +10,20 @@ from typing import Any
 import click
 
 import onnxq
-from onnxq.bundled import DEMO_MODELS, bundled_model
+from onnxq.data.demo.models import DEMO_MODELS, bundled_model
 from onnxq.errors import OnnxqError
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
 from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
 from onnxq_cli.eval import results_table
 
 PLAIN: dict[str, Any] = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
 RECIPES = {
-    "w8a8": Recipe(act_bits=8, weight_bits=8),
-    "w4a4-naive": Recipe("minmax", act_granularity="per-tensor", **PLAIN),
-    "w4a4-minmax": Recipe("minmax", **PLAIN),
-    "w4a4-aciq": Recipe("aciq-laplace", **PLAIN),
-    "w4a4": Recipe(),
+    "w8a8": Recipe.of(act_bits=8, weight_bits=8),
+    "w4a4-naive": Recipe.of("minmax", act_granularity="per-tensor", **PLAIN),
+    "w4a4-minmax": Recipe.of("minmax", **PLAIN),
+    "w4a4-aciq": Recipe.of("aciq-laplace", **PLAIN),
+    "w4a4": Recipe.of(),
 }
 LEGEND = """\
 w8a8         8 bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import onnxq
-from onnxq.files import save_model
+from onnxq.graph.model_files import save_model
 from onnxq_cli.common import check_output
 
 

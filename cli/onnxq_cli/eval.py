@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxq
-from onnxq.code_statistics import CodeRate, code_rates, mean_rate
-from onnxq.datasets.folder import ImageFolder
-from onnxq.evaluation import Evaluation
-from onnxq.files import check_writable
-from onnxq.loader import Loader
+from onnxq.core.files import check_writable
+from onnxq.data.datasets.folder import ImageFolder
+from onnxq.data.loader import Loader
+from onnxq.errors import OnnxqError
+from onnxq.evaluation import METRICS
+from onnxq.evaluation.code_rates import CodeRate, code_rates, mean_rate
+from onnxq.evaluation.evaluate import Evaluation
+from onnxq.evaluation.metrics import DEFAULT
+from onnxq.graph.model_files import load_model, metadata
 from onnxq_cli.common import (
     data_options,
     describe_data,
@@ -36,6 +40,13 @@ from onnxq_cli.common import (
 @data_options
 @click.option("-n", "--images", type=click.IntRange(1), help="How many, spread over the data; all by default.")
 @click.option("--entropy", is_flag=True, help="Bits a code of each quantized tensor at variable length.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=click.Choice(METRICS.names()),
+    help="What to measure; repeatable.  [default: what the recipe of a file asks for, or classification and agreement]",
+)
 @provider_option
 @json_option
 def command(
@@ -43,6 +54,7 @@ def command(
     data: str,
     images: int | None,
     entropy: bool,
+    metrics: tuple[str, ...],
     provider: str,
     json_path: str | None,
     **loading: Any,
@@ -54,15 +66,18 @@ def command(
     """
     if json_path is not None:
         check_writable(json_path)
+    metrics = metrics or _asked_for(models) or DEFAULT
     loader = make_loader(models[0], data, "test", images, provider, **loading)
     with progress("evaluating", len(loader)) as update:
-        results = onnxq.evaluate(models, loader, provider=provider, progress=update)
+        results = onnxq.evaluate(models, loader, metrics=metrics, provider=provider, progress=update)
     report_skipped(loader)
-    folders, expected = loader.dataset.class_count, results[0].classes
-    if isinstance(loader.dataset, ImageFolder) and folders != expected:
-        click.echo(f"warning: {folders} class folders, {expected} classes in the model; give --classes FILE", err=True)
+    folders, expected = loader.dataset.class_count, results[0].values.get("classes")
+    if isinstance(loader.dataset, ImageFolder) and expected is not None and folders != expected:
+        click.echo(
+            f"warning: {folders} class folders, {expected:.0f} classes in the model; give --classes FILE", err=True
+        )
     click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
-    click.echo(results_table(results))
+    click.echo(results_table(results, metrics=metrics))
     report = [result.to_json() for result in results]
     if entropy:
         for path, entry in zip(models, report, strict=True):
@@ -74,6 +89,18 @@ def command(
                 click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
             entry["codes"] = [rate.to_json() for rate in rates]
     write_json(json_path, {"models": report})
+
+
+def _asked_for(models: Sequence[str]) -> tuple[str, ...]:
+    """The metrics that the recipe of one of these files names, if one does."""
+    for path in models:
+        try:
+            recipe = onnxq.Recipe.from_json(metadata(load_model(path)).get("onnxq.recipe", "{}"))
+        except OnnxqError:  # not to be had, which will be said, or a recipe of another version
+            continue
+        if recipe.metrics:
+            return recipe.metrics
+    return ()
 
 
 def _images(loader: Loader, update: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
@@ -96,17 +123,20 @@ def rates_table(rates: list[CodeRate]) -> str:
     return table(["tensor", "kind", "values", "fixed", "entropy", "Huffman"], rows)
 
 
-def results_table(results: list[Evaluation], root: Path | None = None) -> str:
+HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "differs": "differs"}
+PERCENT = ("differs",)
+
+
+def results_table(results: list[Evaluation], root: Path | None = None, metrics: Sequence[str] = DEFAULT) -> str:
     """Files side by side; paths relative to ``root``."""
-    rows = [
-        [
-            show_path(result.path.relative_to(root) if root else result.path),
-            f"{result.top1:.2f}",
-            f"{result.top5:.2f}",
-            "" if index == 0 else f"{100 * result.disagreements / result.images:.1f} %",
-            size_text(result.size),
-            f"{result.images_per_second:.0f}",
+    chosen = [METRICS.parse(name) for name in metrics]
+    columns = [(name, spec, metric.compares) for metric in chosen for name, spec in metric.columns.items()]
+    rows = []
+    for index, result in enumerate(results):
+        cells = [
+            "" if compares and index == 0 else f"{result.values[name]:{spec}}{' %' if name in PERCENT else ''}"
+            for name, spec, compares in columns
         ]
-        for index, result in enumerate(results)
-    ]
-    return table(["model", "top-1 %", "top-5 %", "differs", "size", "images/s"], rows)
+        path = show_path(result.path.relative_to(root) if root else result.path)
+        rows.append([path, *cells, size_text(result.size), f"{result.images_per_second:.0f}"])
+    return table(["model", *(HEADINGS.get(name, name) for name, _, _ in columns), "size", "images/s"], rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxq.files import metadata, save_model
+from onnxq.graph.model_files import metadata, save_model
 from onnxq_cli.common import PRESETS, size_text
 
 
@@ -39,7 +39,7 @@ def command(
     onnxq export resnet50 -o resnet50.onnx
     onnxq export resnet18 --num-classes 10 --preset cifar --small-stem --weights my.pt -o resnet18_cifar10.onnx
     """
-    from onnxq.export import export_model  # torch takes seconds to import
+    from onnxq.export.torchvision import export_model  # torch takes seconds to import
 
     preprocessing = PRESETS[preset] if preset else None
     model = export_model(

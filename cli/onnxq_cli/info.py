@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from onnxq.environment import inspect_environment
+from onnxq.runtime.environment import inspect_environment
 from onnxq_cli.common import json_option, write_json
 
 

@@ -9,6 +9,7 @@ import click
 
 import onnxq
 from onnxq.errors import OnnxqError
+from onnxq_cli.words import OPTIONS, in_options
 
 # Commands are imported when they are asked for: `onnxq --help` is quick.
 COMMANDS = {
@@ -66,7 +67,7 @@ def main() -> None:
     except (OnnxqError, MemoryError, BrokenPipeError) as error:
         if debug:
             raise
-        click.echo(f"error: {str(error) or type(error).__name__}", err=True)
+        click.echo(f"error: {in_options(str(error) or type(error).__name__, OPTIONS)}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("aborted", err=True)

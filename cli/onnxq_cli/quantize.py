@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 import onnxq
-from onnxq.files import save_model
-from onnxq.loader import Loader
-from onnxq.recipe import CHOICES, choices
-from onnxq.recipes import load_recipe, load_yaml
+from onnxq.core.statistics import Statistics
+from onnxq.data.loader import Loader
+from onnxq.flow import passes_of
+from onnxq.graph.model_files import save_model
+from onnxq.recipe.files import load_recipe, load_yaml
+from onnxq.recipe.flat import OPTIONS
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_output,
@@ -25,6 +27,8 @@ from onnxq_cli.common import (
     report_skipped,
     size_text,
 )
+from onnxq_cli.words import OPTIONS as WORDS
+from onnxq_cli.words import in_options
 
 BITS = click.FloatRange(2, 16)
 
@@ -36,7 +40,7 @@ def bits_or_none(value: str) -> float | str:
 
 def choice(field: str) -> click.Choice[str]:
     """The values that a field of a recipe may take."""
-    return click.Choice(choices(CHOICES[field]))
+    return click.Choice(OPTIONS[field]())
 
 
 recipe_options = options(
@@ -75,8 +79,8 @@ recipe_options = options(
     click.option(
         "--placement",
         type=choice("placement"),
-        help="Quantizers at the inputs of layers, at their outputs, at the inputs of ReLU and pooling too, or behind "
-        "every arithmetic operator, or around what has integer kernels; calibrate with the same.  [default: inputs]",
+        help="Quantizers at the inputs of layers, at their outputs, at the inputs of ReLU and pooling too, behind "
+        "every arithmetic operator, or around what has integer kernels.  [default: where the statistics were taken]",
     ),
     click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
     click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
@@ -92,7 +96,11 @@ recipe_options = options(
         "--alpha", "alpha_file", metavar="FILE", help="Thresholds of apot and pot by layer (YAML; docs/schemes)."
     ),
     click.option("--overflow-rate", type=float, help="Share of values that fixed point may cut off.  [default: 0]"),
-    click.option("--rounding", type=choice("rounding"), help="Of fixed-point activations.  [default: half_even]"),
+    click.option(
+        "--rounding",
+        type=choice("rounding"),
+        help="Of weights: nearest; of fixed-point activations.  [default: half_even]",
+    ),
     click.option("--overflow", type=choice("overflow"), help="Of fixed-point activations.  [default: saturate]"),
     click.option(
         "--bit-true", is_flag=True, default=None, help="Fixed-point convolutions round every product and sum."
@@ -112,7 +120,7 @@ recipe_options = options(
     click.option(
         "--target",
         type=choice("target"),
-        help="Whose rules --format qdq keeps; tensorrt: symmetric INT8, --bits 8.  [default: onnxruntime]",
+        help="Who is to run the file. onnxruntime: fused integer kernels; tensorrt: symmetric INT8; both: --bits 8.",
     ),
 )
 
@@ -158,15 +166,15 @@ def command(
     given = {name: value for name, value in fields.items() if value is not None and value != ()}
     if given.get("act_bits") == "none":
         given["act_bits"] = None
-        if stats is None:
-            given.setdefault("bias_correction", "none")
+    statistics = Statistics.load(stats) if stats is not None else None
     asked = load_recipe(recipe or "default", **given)
     loader = None
-    if data is not None and asked.needs_images:
+    passes = passes_of(asked, statistics)
+    if data is not None and passes:
         loader = make_loader(model, data, "calib", images, provider, **loading)
-    with _progress(loader, asked.image_passes) as update:
-        batches = (batch.images for batch in loader) if loader is not None else None
-        result = onnxq.quantize(model, stats, asked, images=batches, provider=provider, progress=update)
+    with _progress(loader, passes) as update:
+        images_of = loader.images if loader is not None else None
+        result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
     before = result.float_bytes
     save_model(result.model, output)
     after = Path(output).stat().st_size
@@ -175,7 +183,7 @@ def command(
         f"({100 * after / before:.1f} % of {size_text(before)})"
     )
     for note in result.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {in_options(note, WORDS)}")
     if loader is not None:
         report_skipped(loader)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from onnxq.recipes import recipe_names, recipe_text
+from onnxq.recipe.files import recipe_names, recipe_text
 
 
 @click.command("recipes")

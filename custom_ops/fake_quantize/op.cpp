@@ -1,8 +1,7 @@
-#include "fake_quantize/op.h"
-
 #include "cpu_isa.h"
 #include "elementwise_op.h"
 #include "fake_quantize/kernels.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kBlock = 64;
 
 template <typename T>
-void run(const T* __restrict x, T* __restrict y, int64_t count, int64_t channel, const CodebookParameters& p) {
+void run(const T* x, T* y, int64_t count, int64_t channel, const CodebookParameters& p) {
   const float scale = p.scale[p.scale_per_channel ? channel : 0];
   for (int64_t start = 0; start < count; start += kBlock) {
     const int64_t block = count - start < kBlock ? count - start : kBlock;

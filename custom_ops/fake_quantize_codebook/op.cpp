@@ -1,8 +1,7 @@
-#include "fake_quantize_codebook/op.h"
-
 #include "cpu_isa.h"
 #include "elementwise_op.h"
 #include "fake_quantize_codebook/kernels.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {

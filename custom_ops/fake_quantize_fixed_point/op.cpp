@@ -1,9 +1,8 @@
-#include "fake_quantize_fixed_point/op.h"
-
 #include "cpu_isa.h"
 #include "elementwise_op.h"
 #include "fixed_point_format.h"
 #include "fake_quantize_fixed_point/kernels.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {

@@ -1,8 +1,7 @@
-#include "fake_quantize_mid_tread/op.h"
-
 #include "cpu_isa.h"
 #include "elementwise_op.h"
 #include "fake_quantize_mid_tread/kernels.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {

@@ -1,11 +1,10 @@
-#include "fixed_point_conv/op.h"
-
 #include <vector>
 
 #include "cpu_isa.h"
 #include "fixed_point_conv/kernels.h"
 #include "fixed_point_format.h"
 #include "op_base.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {
@@ -13,13 +12,13 @@ namespace {
 constexpr const char* kName = "FixedPointConv";
 using Values = std::vector<int64_t>;
 
+template <Provider kProvider>
 struct Kernel {
-  Provider provider;
   FixedPointFormat format;
   Values strides, pads, dilations;
   int64_t group;
 
-  Kernel(Provider where, const OrtKernelInfo* raw) : provider(where), format(read_format(raw, kName)) {
+  explicit Kernel(const OrtKernelInfo* raw) : format(read_format(raw, kName)) {
     const Ort::ConstKernelInfo info(raw);
     strides = info.GetAttributes<int64_t>("strides");
     pads = info.GetAttributes<int64_t>("pads");
@@ -56,44 +55,46 @@ struct Kernel {
                                   context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
                                   context.GetInput(3).GetTensorData<int32_t>(), count(3) != 1,
                                   context.GetOutput(0, out).GetTensorMutableData<float>()};
-    if (provider == Provider::cpu) {
+    if constexpr (kProvider == Provider::cpu) {
       const auto kernel = ONNXQ_DISPATCH(fixed_point_conv);
       parallel_for(context, shape.batch * shape.outputs, 1, [&](int64_t begin, int64_t end) {
         std::vector<double> sums(static_cast<size_t>(shape.out_w));
         for (int64_t plane = begin; plane < end; ++plane)
           kernel(call, plane / shape.outputs, plane % shape.outputs, sums.data());
       });
-      return;
-    }
+    } else {
 #ifdef ONNXQ_WITH_CUDA
-    if (const int error = fixed_point_conv_cuda(call, context.GetGPUComputeStream()))
-      fail(kName, "CUDA error " + std::to_string(error));
+      check_launch(kName, "conv_kernel", fixed_point_conv_cuda(call, context.GetGPUComputeStream()));
 #endif
+    }
   }
 };
 
 template <Provider kProvider>
-struct FixedPointConv : Ort::CustomOpBase<FixedPointConv<kProvider>, Kernel> {
-  void* CreateKernel(const OrtApi&, const OrtKernelInfo* info) const { return new Kernel(kProvider, info); }
+struct FixedPointConv : Operator<FixedPointConv<kProvider>, Kernel<kProvider>, kProvider> {
   const char* GetName() const { return kName; }
-  const char* GetExecutionProviderType() const { return provider_name<kProvider>(); }
   size_t GetInputTypeCount() const { return 4; }
   ONNXTensorElementDataType GetInputType(size_t input) const {
     return input == 3 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
   }
   size_t GetOutputTypeCount() const { return 1; }
   ONNXTensorElementDataType GetOutputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
+
+  // What is known before there are sizes: images and output channels.
+  static OrtStatusPtr InferOutputShape(Ort::ShapeInferContext& context) noexcept {
+    return as_status([&] {
+      const auto &x = context.GetInputShape(0), &weight = context.GetInputShape(1);
+      if (x.size() != 4 || weight.size() != 4) return;
+      const Ort::ShapeInferContext::Shape shape{x[0], weight[0], "onnxq_height", "onnxq_width"};
+      Ort::ThrowOnError(context.SetOutputShape(0, shape));
+    });
+  }
 };
 
 }  // namespace
 
 void add_fixed_point_conv(Ort::CustomOpDomain& domain) {
-  static const FixedPointConv<Provider::cpu> cpu;
-  domain.Add(&cpu);
-#ifdef ONNXQ_WITH_CUDA
-  static const FixedPointConv<Provider::cuda> cuda;
-  domain.Add(&cuda);
-#endif
+  add_operator<FixedPointConv<Provider::cpu>, FixedPointConv<Provider::cuda>>(domain);
 }
 
 }  // namespace onnxq

@@ -1,5 +1,3 @@
-#include "observe/op.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -8,6 +6,7 @@
 #include "cpu_isa.h"
 #include "observe/kernels.h"
 #include "op_base.h"
+#include "operators.h"
 
 namespace onnxq {
 namespace {
@@ -15,8 +14,9 @@ namespace {
 constexpr const char* kName = "Observe";
 constexpr int64_t kGrain = 1 << 14;  // values a task
 
+template <Provider kProvider>
 struct Kernel {
-  Provider provider;
+  explicit Kernel(const OrtKernelInfo*) {}
 
   void Compute(OrtKernelContext* raw) {
     Ort::KernelContext context(raw);
@@ -33,46 +33,52 @@ struct Kernel {
                              context.GetOutput(3, vector).GetTensorMutableData<double>(),
                              context.GetOutput(4, matrix).GetTensorMutableData<int32_t>()};
     const float* x = input.GetTensorData<float>();
-    if (provider == Provider::cpu) {
+    if constexpr (kProvider == Provider::cpu) {
       const auto kernel = ONNXQ_DISPATCH(observe_channel);
       const int64_t channel_size = std::max<int64_t>(1, shape.batch * shape.inner);
       const int64_t group = std::max<int64_t>(1, kGrain / channel_size);
       parallel_for(context, shape.channels, group, [&](int64_t begin, int64_t end) {
         for (int64_t channel = begin; channel < end; ++channel) kernel(x, shape, channel, out);
       });
-      return;
-    }
+    } else {
 #ifdef ONNXQ_WITH_CUDA
-    if (const int error = observe_cuda(x, shape, out, context.GetGPUComputeStream()))
-      fail(kName, "CUDA error " + std::to_string(error));
+      check_launch(kName, "observe", observe_cuda(x, shape, out, context.GetGPUComputeStream()));
 #endif
+    }
   }
 };
 
 template <Provider kProvider>
-struct Observe : Ort::CustomOpBase<Observe<kProvider>, Kernel> {
-  void* CreateKernel(const OrtApi&, const OrtKernelInfo*) const { return new Kernel{kProvider}; }
+struct Observe : Operator<Observe<kProvider>, Kernel<kProvider>, kProvider> {
+  static constexpr size_t kOutputs = 5;
+
   const char* GetName() const { return kName; }
-  const char* GetExecutionProviderType() const { return provider_name<kProvider>(); }
   size_t GetInputTypeCount() const { return 1; }
   ONNXTensorElementDataType GetInputType(size_t) const { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
-  size_t GetOutputTypeCount() const { return 5; }
-  ONNXTensorElementDataType GetOutputType(size_t output) const {
+  size_t GetOutputTypeCount() const { return kOutputs; }
+  ONNXTensorElementDataType GetOutputType(size_t output) const { return type_of(output); }
+
+  static ONNXTensorElementDataType type_of(size_t output) {
     return output < 2   ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
            : output < 4 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
                         : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+  }
+
+  static OrtStatusPtr InferOutputShape(Ort::ShapeInferContext& context) noexcept {
+    return as_status([&] {
+      const auto& x = context.GetInputShape(0);
+      if (x.size() < 2) return;  // not known, or for Compute to refuse
+      for (size_t output = 0; output < kOutputs; ++output) {
+        Ort::ShapeInferContext::Shape shape{x[1]};
+        if (output == kOutputs - 1) shape.emplace_back(int64_t{kBins});
+        Ort::ThrowOnError(context.SetOutputShape(output, shape, type_of(output)));
+      }
+    });
   }
 };
 
 }  // namespace
 
-void add_observe(Ort::CustomOpDomain& domain) {
-  static const Observe<Provider::cpu> cpu;
-  domain.Add(&cpu);
-#ifdef ONNXQ_WITH_CUDA
-  static const Observe<Provider::cuda> cuda;
-  domain.Add(&cuda);
-#endif
-}
+void add_observe(Ort::CustomOpDomain& domain) { add_operator<Observe<Provider::cpu>, Observe<Provider::cuda>>(domain); }
 
 }  // namespace onnxq

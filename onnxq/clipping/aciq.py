@@ -1,55 +1,40 @@
-"""ACIQ: the clipping threshold of smallest expected squared error, in closed form.
-
-Banner, Nahshan, Soudry: "Post training 4-bit quantization of convolutional networks for
-rapid deployment", NeurIPS 2019. A uniform quantizer of 2^bits bins over [-alpha, alpha] has
-the noise alpha^2 / (3 * 4^bits); clipping adds the error of the two tails.
-
-A quantizer after a ReLU spends all bins on the positive side, which halves the step: its
-optimum is that of the symmetric quantizer with one more bit.
-"""
+"""The best of ACIQ's priors for each channel: the default. A clipping rule."""
 
 from __future__ import annotations
 
-import math
-from functools import cache
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxq.clipping.base import CLIPPINGS, BitArray, Clipping
+from onnxq.clipping.spread import AciqGauss, AciqLaplace
+from onnxq.core.observed import Interval, Observed
+from onnxq.formats.affine import affine_params
 
 
-@cache
-def laplace_multiplier(bits: float) -> float:
-    """alpha / b that minimises 2 b^2 e^(-alpha/b) + alpha^2 / (3 * 4^bits) for a Laplace(0, b) density.
+@CLIPPINGS.register("aciq")
+@dataclass(frozen=True)
+class Aciq(Clipping):
+    """Of Laplace, Gauss and the full range the one whose expected error on the histogram is smallest."""
 
-    The derivative (eq. 6) vanishes where (alpha/b) e^(alpha/b) = 3 * 4^bits, which Newton's method solves.
+    def priors(self) -> tuple[Clipping, ...]:
+        """The rules to choose from, beside the full range."""
+        return AciqLaplace(), AciqGauss()
 
-    >>> round(laplace_multiplier(4), 6)
-    5.02864
-    """
-    target = math.log(3) + bits * math.log(4)
-    z = target if target < 1 else math.log(target)  # a = e^z; z + e^z = target rises and is convex in z
-    for _ in range(50):
-        step = (z + math.exp(z) - target) / (1 + math.exp(z))
-        z -= step
-        if abs(step) < 1e-15 * max(abs(z), 1):
-            break
-    return math.exp(z)
+    def interval(self, observed: Observed, bits: BitArray) -> Interval:
+        """As ``Clipping.interval``."""
+        candidates = [prior.interval(observed, bits) for prior in self.priors()]
+        candidates.append(observed.limits)
+        error = [
+            affine_params(lower, upper, bits).expected_squared_error(observed.histogram, observed.anchor)
+            for lower, upper in candidates
+        ]
+        best = np.argmin(error, axis=0)[None]
+        lower, upper = (
+            np.take_along_axis(np.stack(bounds), best, axis=0)[0] for bounds in zip(*candidates, strict=True)
+        )
+        return lower, upper
 
-
-@cache
-def gauss_multiplier(bits: float) -> float:
-    """alpha / sigma that minimises the error of a Normal(0, sigma) density.
-
-    MSE(a) = (1 + a^2) erfc(a / sqrt 2) - sqrt(2 / pi) a e^(-a^2 / 2) + a^2 / (3 * 4^bits), whose derivative
-    2 a erfc(a / sqrt 2) - 2 sqrt(2 / pi) e^(-a^2 / 2) + 2 a / (3 * 4^bits) rises through zero once: bisection.
-
-    >>> round(gauss_multiplier(4), 5)
-    2.55914
-    """
-
-    def slope(a: float) -> float:
-        tails = a * math.erfc(a / math.sqrt(2)) - math.sqrt(2 / math.pi) * math.exp(-a * a / 2)
-        return tails + a / (3 * 4**bits)
-
-    low, high = 0.0, 16.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return (low + high) / 2
+    def published(self, bits: float) -> Clipping:
+        """With the published rules."""
+        return CLIPPINGS.parse({"published-aciq": {"bits": int(bits)}})

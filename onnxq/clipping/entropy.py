@@ -1,4 +1,4 @@
-"""The threshold of smallest Kullback-Leibler divergence between a histogram and its quantized self.
+"""The threshold of smallest Kullback-Leibler divergence between a histogram and its quantized self. A clipping rule.
 
 Migacz, "8-bit inference with TensorRT" (GTC 2017), in the symmetric form that MXNet made of it: for every threshold
 the bins beyond it are added to the outermost bin inside (P), the bins inside are averaged in groups, one a
@@ -7,15 +7,31 @@ quantization level (Q), both are smoothed, and D(P || Q) is taken.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.histogram import HALF, bin_edges
+from onnxq.clipping.base import CLIPPINGS, BitArray, Clipping
+from onnxq.core.histogram import HALF, bin_edges
+from onnxq.core.observed import Interval, Observed
 
 FloatArray = NDArray[np.float64]
 
 BINS = 513  # of the uniform histogram, odd: one is centred at zero
 SMOOTHING = 1e-4
+
+
+@CLIPPINGS.register("entropy")
+@dataclass(frozen=True)
+class Entropy(Clipping):
+    """``entropy_threshold`` on both sides of zero, within the range seen."""
+
+    def interval(self, observed: Observed, bits: BitArray) -> Interval:
+        """As ``Clipping.interval``."""
+        minimum, maximum = observed.limits
+        alpha = entropy_threshold(observed.histogram, observed.anchor, bits, observed.half)
+        return np.clip(-alpha, minimum, maximum), np.clip(alpha, minimum, maximum)
 
 
 def entropy_threshold(
@@ -24,7 +40,7 @@ def entropy_threshold(
     """Clipping threshold alpha of each channel.
 
     Args:
-        histogram: int64 [C, BINS] counts of ``onnxq.histogram``; anchor: float64 [C].
+        histogram: int64 [C, BINS] counts of ``onnxq.core.histogram``; anchor: float64 [C].
         bits: int32 [C]; 2^bits - 1 levels, twice as many in a half range, where the histogram is mirrored.
 
     Returns:

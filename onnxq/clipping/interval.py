@@ -1,4 +1,4 @@
-"""From a clipping threshold to an interval."""
+"""From a clipping threshold to an interval. A part of ``clipping``."""
 
 from __future__ import annotations
 

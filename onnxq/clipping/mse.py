@@ -1,17 +1,33 @@
-"""The interval of smallest squared error, by search on the histogram."""
+"""The interval of smallest squared error, by search on the histogram. A clipping rule."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.clipping.expected import expected_squared_error
-from onnxq.grids.uniform import grid_from_range
+from onnxq.clipping.base import CLIPPINGS, BitArray, Clipping
+from onnxq.core.observed import Interval, Observed
+from onnxq.formats.affine import affine_params
 
 FloatArray = NDArray[np.float64]
 
 SHRINK = np.geomspace(1, 0.05, 28)  # both ends together
 REFINE = (0.85, 0.95, 1.05, 1.15)  # then each by itself
+
+
+@CLIPPINGS.register("mse")
+@dataclass(frozen=True)
+class Mse(Clipping):
+    """The smallest expected squared error; of symmetric formats too, which search for themselves."""
+
+    symmetric: ClassVar[bool] = True
+
+    def interval(self, observed: Observed, bits: BitArray) -> Interval:
+        """As ``Clipping.interval``."""
+        return mse_interval(observed.histogram, observed.anchor, *observed.limits, bits)
 
 
 def mse_interval(
@@ -45,4 +61,4 @@ def mse_interval(
 def _error(
     histogram: NDArray[np.int64], anchor: FloatArray, lower: FloatArray, upper: FloatArray, bits: NDArray[np.int32]
 ) -> FloatArray:
-    return expected_squared_error(histogram, anchor, grid_from_range(lower, upper, bits))
+    return affine_params(lower, upper, bits).expected_squared_error(histogram, anchor)

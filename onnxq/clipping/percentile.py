@@ -1,13 +1,82 @@
-"""Ranges that leave a given share of the values outside."""
+"""Ranges that leave a given share of the values outside. Clipping rules."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.histogram import HALF, bin_edges
+from onnxq.clipping.base import CLIPPINGS, BitArray, Clipping, FloatArray
+from onnxq.core.checks import number
+from onnxq.core.histogram import bin_edges, magnitude_percentile
+from onnxq.core.observed import Interval, Observed
+from onnxq.errors import OnnxqError
 
-FloatArray = NDArray[np.float64]
+KEEP = 99.99  # percent
+
+
+@CLIPPINGS.register("percentile")
+@dataclass(frozen=True)
+class Percentile(Clipping):
+    """All but a share of the values at the ends.
+
+    Attributes:
+        keep: the share kept, in percent, above 50 and at most 100.
+    """
+
+    symmetric: ClassVar[bool] = True
+
+    keep: float = KEEP
+
+    def problems(self) -> list[str]:
+        """Whether the share is one."""
+        return _share_problems(self.keep)
+
+    def interval(self, observed: Observed, bits: BitArray) -> Interval:
+        """As ``Clipping.interval``."""
+        return percentile_interval(observed.histogram, observed.anchor, *observed.limits, self.keep)
+
+    def threshold(self, observed: Observed) -> FloatArray:
+        """As ``Clipping.threshold``."""
+        return magnitude_percentile(observed.histogram, observed.anchor, observed.reach, self.keep)
+
+
+@CLIPPINGS.register("moving-percentile")
+@dataclass(frozen=True)
+class MovingPercentile(Clipping):
+    """The moving average over calibration batches of a percentile of |x|, for symmetric formats.
+
+    Attributes:
+        keep: the percentile, above 50 and at most 100; ``calibrate`` must have been asked for the same.
+    """
+
+    symmetric: ClassVar[bool] = True
+    only_symmetric: ClassVar[bool] = True
+
+    keep: float = KEEP
+
+    def problems(self) -> list[str]:
+        """Whether the share is one."""
+        return _share_problems(self.keep)
+
+    @property
+    def moving_percentile(self) -> float:
+        """As ``Clipping.moving_percentile``."""
+        return self.keep
+
+    def threshold(self, observed: Observed) -> FloatArray:
+        """As ``Clipping.threshold``."""
+        if observed.moving is None:
+            raise OnnxqError(f"the statistics have no moving average of the {self.keep:g}th percentile")
+        return np.minimum(observed.moving, observed.reach)
+
+
+def _share_problems(keep: float) -> list[str]:
+    return number("percentile", keep) or (
+        [] if 50 < keep <= 100 else [f"`percentile` must be above 50 and at most 100, not {keep:g}"]
+    )
 
 
 def percentile_interval(
@@ -38,25 +107,3 @@ def percentile_interval(
             inside = (rank - below[index]) / max(counts[index], 1)
             bounds[row, channel] = (edges[index] + inside * (edges[index + 1] - edges[index])) * anchor[channel]
     return np.clip(bounds[0], minimum, maximum), np.clip(bounds[1], minimum, maximum)
-
-
-def magnitude_percentile(
-    histogram: NDArray[np.int64], anchor: FloatArray, reach: FloatArray, percentile: float
-) -> FloatArray:
-    """The magnitude that ``percentile`` percent of the values do not exceed.
-
-    Args:
-        histogram: int64 [C, BINS] counts; anchor, reach: float64 [C], reach the largest magnitude seen.
-        percentile: at most 100.
-
-    Returns:
-        float64 [C], at most ``reach``.
-    """
-    edges = bin_edges()[HALF:]
-    counts = histogram[:, HALF:] + histogram[:, HALF - 1 :: -1]
-    through = np.cumsum(counts, axis=1)
-    rank = percentile / 100 * through[:, -1]
-    index = np.minimum((through < rank[:, None]).sum(axis=1), HALF - 1)
-    rows = np.arange(len(counts))
-    inside = (rank - (through - counts)[rows, index]) / np.maximum(counts[rows, index], 1)
-    return np.minimum((edges[index] + inside * (edges[index + 1] - edges[index])) * anchor, reach)

@@ -1,6 +1,6 @@
 """DequantizeCodebook(codes, bits, levels, scale, offset, shape): weights stored as a bit stream of indices into levels.
 
-    codes    uint8 [bytes], the stream of ``onnxq.grids.packing``
+    codes    uint8 [bytes], the stream of ``onnxq.formats.packing``
     bits     int32 [C] or [1], 0 to 8: the width of each output channel
     levels   float32 [C, K] or [1, K], no code reaching K
     scale    float32 [C] or [1]
@@ -9,7 +9,7 @@
     weights  float32 [shape] = levels[channel, code] * scale + offset
 
 Never given a kernel: it is folded when the session loads, like ``DequantizePacked``.
-The numpy reference is ``onnxq.grids.packing.unpack`` and ``onnxq.grids.codebook.dequantize``.
+The numpy reference is ``onnxq.formats.packing.unpack`` and ``onnxq.formats.codebook.dequantize``.
 """
 
 from __future__ import annotations

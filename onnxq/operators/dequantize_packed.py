@@ -1,6 +1,6 @@
 """DequantizePacked(codes, bits, scale, zero_point, shape): weights stored as a bit stream.
 
-    codes       uint8 [bytes], the stream of ``onnxq.grids.packing``
+    codes       uint8 [bytes], the stream of ``onnxq.formats.packing``
     bits        int32 [C] or [1], 0 to 8: the width of each output channel
     scale       float32 [C] or [1]
     zero_point  float32 [C] or [1]
@@ -9,7 +9,7 @@
 
 Never given a kernel: all inputs are initializers, so that ONNX Runtime folds the function into a
 plain float tensor when the session loads, and packed weights cost nothing at run time.
-The numpy reference is ``onnxq.grids.packing.unpack`` and ``onnxq.grids.uniform.dequantize``.
+The numpy reference is ``onnxq.formats.packing.unpack`` and ``onnxq.formats.affine.dequantize``.
 """
 
 from __future__ import annotations

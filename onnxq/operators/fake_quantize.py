@@ -8,11 +8,16 @@
 
 q = clamp(round_half_even(x / scale) + zero_point, 0, 2^bits - 1); y = (q - zero_point) * scale, all in
 float32, rounded to T once at the end. NaN gives NaN, +-Inf saturates; with bits = 0, y = -zero_point * scale.
-The numpy reference is ``onnxq.grids.uniform.fake_quantize``.
+The numpy reference is ``onnxq.formats.affine.fake_quantize``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
@@ -43,3 +48,14 @@ FakeQuantize (x, scale, zero_point, bits) => (y)
 def function(opset: int) -> FunctionProto:
     """The operator as a function of standard operators."""
     return parse_function(BODY, opset)
+
+
+def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> NDArray[Any]:
+    """The codes that quantized values stand for; parameters and attributes are those of the node."""
+    scale, zero_point, _ = parameters
+    return np.rint(values / scale + zero_point)
+
+
+def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
+    """Bits a code, mean over channels."""
+    return float(parameters[2].mean())

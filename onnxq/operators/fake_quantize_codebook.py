@@ -7,13 +7,19 @@
 
 With u = x / scale and bounds (levels[k] + levels[k + 1]) * 0.5, the index is the number of bounds below u (a tie goes
 to the lower level); y = levels[index] * scale, all in float32, rounded to T once at the end. NaN gives NaN, +-Inf the
-outermost levels. The numpy reference is ``onnxq.grids.codebook.fake_quantize``.
+outermost levels. The numpy reference is ``onnxq.formats.codebook.fake_quantize``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from onnx import FunctionProto
 
+from onnxq.formats.codebook import bounds_of
 from onnxq.operators import parse_function
 
 NAME = "FakeQuantizeCodebook"
@@ -68,3 +74,14 @@ FakeQuantizeCodebook (x, scale, levels) => (y)
 def function(opset: int) -> FunctionProto:
     """The operator as a function of standard operators."""
     return parse_function(BODY, opset)
+
+
+def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> NDArray[Any]:
+    """The codes that quantized values stand for; parameters and attributes are those of the node."""
+    scale, levels = parameters
+    return np.searchsorted(bounds_of(levels), values / scale).astype(np.float32)
+
+
+def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
+    """Bits a code."""
+    return float(np.ceil(np.log2(len(parameters[1]))))

@@ -11,19 +11,21 @@
 y = code * 2^-fraction_bits, code = x * 2^fraction_bits, rounded, and put into -2^(total_bits - 1) ..
 2^(total_bits - 1) - 1 by clamping or modulo 2^total_bits; in float32, rounded to T once at the end. NaN gives NaN;
 +-Inf, and what becomes infinite by the multiplication, saturates in both cases.
-The numpy reference is ``onnxq.grids.fixed_point.fake_quantize``.
+The numpy reference is ``onnxq.formats.fixed_point.fake_quantize``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from onnx import FunctionProto
 
-from onnxq.grids.fixed_point import FixedPointGrid
 from onnxq.operators import parse_function
 
 NAME = "FakeQuantizeFixedPoint"
-ROUNDINGS = ("half_even", "half_up", "floor")  # by number
-OVERFLOWS = ("saturate", "wrap")
 
 BODY = """
 FakeQuantizeFixedPoint <total_bits, rounding, overflow> (x, fraction_bits) => (y)
@@ -81,10 +83,11 @@ def function(opset: int) -> FunctionProto:
     return parse_function(BODY, opset)
 
 
-def attributes_of(grid: FixedPointGrid) -> dict[str, int]:
-    """The attributes that carry a format."""
-    return {
-        "total_bits": grid.total_bits,
-        "rounding": ROUNDINGS.index(grid.rounding),
-        "overflow": OVERFLOWS.index(grid.overflow),
-    }
+def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> NDArray[Any]:
+    """The codes that quantized values stand for; parameters and attributes are those of the node."""
+    return np.rint(values * np.exp2(parameters[0].astype(np.float32)))
+
+
+def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
+    """Bits a code."""
+    return float(attributes["total_bits"])

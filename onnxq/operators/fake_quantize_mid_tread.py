@@ -7,11 +7,16 @@
 
 y = clamp(round_half_even(x / scale), first, last) * scale, in float32, rounded to T once at the end. NaN gives NaN,
 +-Inf saturates.
-The numpy reference is ``onnxq.grids.mid_tread.fake_quantize``.
+The numpy reference is ``onnxq.formats.mid_tread.fake_quantize``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
@@ -35,3 +40,13 @@ FakeQuantizeMidTread (x, scale, first, last) => (y)
 def function(opset: int) -> FunctionProto:
     """The operator as a function of standard operators."""
     return parse_function(BODY, opset)
+
+
+def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> NDArray[Any]:
+    """The codes that quantized values stand for; the outermost published ones are fractions."""
+    return (values / parameters[0]).round(3)
+
+
+def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
+    """Bits a code, by how many different ones there are."""
+    return float(np.log2(max(symbols, 1)))

@@ -5,7 +5,7 @@
     maximum      float32 [C]
     sum          float64 [C], of round(s * 2^25) * A * 2^-25, s = x / A in float32
     sum_squares  float64 [C], of round(s * s * 2^26) * A^2 * 2^-26, s * s in float32
-    histogram    int32 [C, 256], the bins of ``onnxq.histogram``
+    histogram    int32 [C, 256], the bins of ``onnxq.core.histogram``
 
 A is the channel's anchor: the smallest power of four that is no smaller than any |x| (and 2^126 beyond that, with
 s clamped to -1 .. 1). The terms of the sums are integers, so that the sums do not depend on the order of addition:
@@ -13,25 +13,19 @@ kernels on any device and with any number of threads agree bit for bit with the 
 costs the mean less than A * 2^-26, and the mean square less than A^2 * 2^-27.
 
 A channel with NaN or Inf in it has NaN for all four moments; its histogram counts such values as 0. An
-empty channel has minimum = +Inf, maximum = -Inf.
+empty channel has minimum = +Inf, maximum = -Inf. The numpy reference is ``onnxq.core.observation.observe``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 from onnx import FunctionProto
 
-from onnxq.histogram import ANCHORS, BINS, HALF, anchor_of, bin_index
+from onnxq.core.histogram import ANCHORS, BINS, HALF
+from onnxq.core.observation import SQUARE_UNIT, SUM_UNIT
 from onnxq.operators import parse_function
 
 NAME = "Observe"
 OUTPUTS = ("minimum", "maximum", "sum", "sum_squares", "histogram")
-
-SUM_UNIT = np.float32(2**25)
-SQUARE_UNIT = np.float32(2**26)
 
 BODY = f"""
 Observe (x) => (minimum, maximum, sum, sum_squares, histogram)
@@ -140,46 +134,6 @@ Observe (x) => (minimum, maximum, sum, sum_squares, histogram)
 """
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What ``Observe`` says of one tensor; the fields are the operator's outputs."""
-
-    minimum: NDArray[np.float32]
-    maximum: NDArray[np.float32]
-    sum: NDArray[np.float64]
-    sum_squares: NDArray[np.float64]
-    histogram: NDArray[np.int32]
-
-
 def function(opset: int) -> FunctionProto:
     """The operator as a function of standard operators."""
     return parse_function(BODY, opset)
-
-
-def observe(x: NDArray[np.float32]) -> Observation:
-    """The oracle of ``Observe`` in numpy, bit for bit.
-
-    Args:
-        x: float32 [N, C, ...].
-    """
-    channels = x.shape[1]
-    rows = np.moveaxis(x, 1, 0).reshape(channels, int(np.prod(x.shape)) // channels if channels else 0)
-    finite = np.isfinite(rows)
-    bad = ~finite.all(axis=1)
-    rows = np.where(finite, rows, np.float32(0))
-    lowest = rows.min(axis=1, initial=np.inf).astype(np.float32)
-    highest = rows.max(axis=1, initial=-np.inf).astype(np.float32)
-    anchor = anchor_of(lowest, highest)
-    scaled = np.clip(rows / anchor[:, None], np.float32(-1), np.float32(1))
-    anchor64 = anchor.astype(np.float64)
-    histogram = np.zeros((channels, BINS), np.int32)
-    np.add.at(histogram, (np.arange(channels)[:, None], bin_index(rows, anchor[:, None])), 1)
-    total = np.rint(scaled * SUM_UNIT).sum(axis=1, dtype=np.float64)
-    square_total = np.rint(scaled * scaled * SQUARE_UNIT).sum(axis=1, dtype=np.float64)
-    return Observation(
-        minimum=np.where(bad, np.float32(np.nan), lowest),
-        maximum=np.where(bad, np.float32(np.nan), highest),
-        sum=np.where(bad, np.nan, total * anchor64 / np.float64(SUM_UNIT)),
-        sum_squares=np.where(bad, np.nan, square_total * (anchor64 * anchor64) / np.float64(SQUARE_UNIT)),
-        histogram=histogram,
-    )

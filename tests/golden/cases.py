@@ -9,21 +9,22 @@ import numpy as np
 import onnx
 from helpers import images, parse, small_network
 from test_flow import COMBINATIONS
+from test_flow import SCHEMES as ALL_SCHEMES
 
 import onnxq
-from onnxq.bundled import bundled_model
-from onnxq.files import load_model
-from onnxq.loader import Loader, choose
-from onnxq.preprocessing import Preprocessing
-from onnxq.recipe import Placement, Recipe, Scheme, choices
-from onnxq.recipes import load_recipe, recipe_names
+from onnxq.data.demo.models import bundled_model
+from onnxq.data.loader import Loader, choose
+from onnxq.data.preprocessing import Preprocessing
+from onnxq.graph.model_files import load_model
+from onnxq.recipe import POINTS, Recipe
+from onnxq.recipe.files import load_recipe, recipe_names
 
-PLACEMENTS = choices(Placement)
+PLACEMENTS = POINTS.names()
 INTEGER: dict[str, Any] = {"act_bits": 8, "weight_bits": 8, "format": "qdq", "placement": "integer"}
 SCHEMES = [
     {"scheme": scheme, "act_bits": 3, "weight_bits": 5, "act_granularity": granularity}
     | ({} if scheme == "mid-tread" else {"weight_granularity": granularity})
-    for scheme in choices(Scheme)
+    for scheme in ALL_SCHEMES
     for granularity in ("per-channel", "per-tensor")
 ]
 STANDARD = [
@@ -96,23 +97,28 @@ def demo_batches() -> list[np.ndarray]:
     return [batch.images for batch in Loader(dataset, preprocessing, choose(len(dataset), 64))]
 
 
+def points_of(recipe: Recipe) -> str:
+    """Where a recipe has its quantizers."""
+    return POINTS.name_of(recipe.resolved_points)
+
+
 def files() -> Iterator[tuple[str, onnx.ModelProto]]:
     """A name for each file, and the file."""
     small = [images(16, seed=seed) for seed in range(4)]
     bundled = {name: load_recipe(name) for name in recipe_names()}
-    written = {str(fields): Recipe(**fields) for fields in (*SCHEMES, *COMBINATIONS, *STANDARD, *OTHERS)}
-    on_demo = {str(fields): Recipe(**fields) for fields in ON_DEMO}
+    written = {str(fields): Recipe.of(**fields) for fields in (*SCHEMES, *COMBINATIONS, *STANDARD, *OTHERS)}
+    on_demo = {str(fields): Recipe.of(**fields) for fields in ON_DEMO}
     for label, model, batches, recipes in (
         ("small", small_network(), small, {**bundled, **written}),
         ("branches", branches(), small, {**bundled, **written}),
         ("demo", load_model(bundled_model("demo_mobilenet_v2")), demo_batches(), {**bundled, **on_demo}),
     ):
         statistics = {
-            placement: onnxq.calibrate(model, batches, placement=placement, moving_percentile=99.99, provider="cpu")
-            for placement in PLACEMENTS
+            points: onnxq.calibrate(model, batches, points=points, moving_percentile=99.99, provider="cpu")
+            for points in PLACEMENTS
         }
         for name, recipe in recipes.items():
-            seen = statistics[recipe.placement]
+            seen = statistics[points_of(recipe)]
             yield (
                 f"{label}: {name}",
                 onnxq.quantize(model, seen, recipe, images=batches[:2], provider="cpu").model,

@@ -1,0 +1,47 @@
+"""What the command line calls the fields that messages of the library name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+OPTIONS = {
+    "activations.bits": "--act-bits",
+    "activations.granularity": "--act-granularity",
+    "activations.allocation": "--bit-alloc",
+    "activations.format": "--scheme",
+    "activations.clipping": "--scheme",
+    "activations.dynamic": "--ranges",
+    "weights.bits": "--weight-bits",
+    "weights.granularity": "--weight-granularity",
+    "weights.allocation": "--bit-alloc",
+    "weights.format": "--weights",
+    "weights.correction": "--weight-correction",
+    "points": "--placement",
+    "steps": "--bias-correction and --renormalize",
+    "statistics": "--stats",
+    "images": "-n",
+    "k": "--std-multiplier",
+    "std_multiplier": "--std-multiplier",
+    "overflow_rate": "--overflow-rate",
+    "scheme": "--scheme",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            *("act_bits", "weight_bits", "edge_bits", "bit_alloc", "bit_true", "weight_correction", "bias_correction"),
+            *("placement", "format", "target", "ranges", "rounding", "overflow", "alpha", "skip", "percentile"),
+            *("moving_average", "moving_percentile", "renormalize", "symmetric", "batch_size", "preset", "provider"),
+            *("data", "classes", "cache", "workers", "skip_bad_images", "weights", "num_classes", "small_stem"),
+            *("act_granularity", "weight_granularity", "metric", "published"),
+        )
+    },
+}
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """A message of the library, its `fields` called as the command line calls them.
+
+    >>> in_options("`act_bits` must be a number; `onnxq calibrate` again", {"act_bits": "--act-bits"})
+    '--act-bits must be a number; `onnxq calibrate` again'
+    """
+    return re.sub(r"`([a-z0-9_.]+)`", lambda found: options.get(found[1], found[0]), message)

@@ -1,0 +1,31 @@
+"""Checks that several choices share: each returns the problems it finds, a sentence each. A ground module."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> list[str]:
+    """Whether ``value`` is a finite number between the bounds, both included.
+
+    >>> number("bits", 9, 2, 8)
+    ['`bits` must lie between 2 and 8, not 9']
+    >>> number("bits", "four")
+    ["`bits` must be a number, not 'four'"]
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return [f"`{name}` must be a number, not {value!r}"]
+    if not low <= value <= high:
+        bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        return [f"`{name}` must {'be' if high == math.inf else 'lie'} {bounds}, not {value:g}"]
+    return []
+
+
+def boolean(name: str, value: object) -> list[str]:
+    """Whether ``value`` is True or False."""
+    return [] if isinstance(value, bool) else [f"`{name}` must be true or false, not {value!r}"]
+
+
+def one_of(name: str, value: object, choices: tuple[str, ...]) -> list[str]:
+    """Whether ``value`` is one of these words."""
+    return [] if value in choices else [f"`{name}`: no {value!r}; use one of {', '.join(choices)}"]

@@ -1,0 +1,170 @@
+"""Calibration statistics of a model, in one file.
+
+A ground type: made by ``observe``, read by ``decide`` and ``refine``, written and read by the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.core.files import UNREADABLE, replacing
+from onnxq.core.histogram import BINS
+from onnxq.core.tensor_statistics import TensorStatistics
+from onnxq.errors import OnnxqError
+
+FORMAT = 2  # of the file; 1 did not say how the statistics were made
+ARRAYS = ("minimum", "maximum", "sum", "sum_squares", "anchor", "histogram")  # fields with one row a channel
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How statistics were made.
+
+    Attributes:
+        points: name of the quantization points that were observed; None where the file does not say.
+        batch_size: images in the largest batch.
+        preprocessing: of the images, as metadata of the model (``Preprocessing.to_metadata``); empty if not known.
+    """
+
+    points: str | None = None
+    batch_size: int | None = None
+    preprocessing: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a model's tensors.
+
+    Attributes:
+        fingerprint: of the model that was observed (``onnxq.graph.model_files.fingerprint``).
+        images: how many were seen.
+        tensors: by name.
+        moving: by name, the moving average over batches of a percentile of |x|, float64 [C + 1]: of each channel, and
+            of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
+        moving_percentile: that percentile.
+        origin: how they were made.
+    """
+
+    fingerprint: str
+    images: int
+    tensors: dict[str, TensorStatistics]
+    moving: dict[str, FloatArray] = field(default_factory=dict)
+    moving_percentile: float | None = None
+    origin: Origin = Origin()
+
+    def check_belongs(self, fingerprint: str) -> None:
+        """Compare with the fingerprint of a model.
+
+        Raises:
+            OnnxqError: they are of another one.
+        """
+        if self.fingerprint != fingerprint:
+            raise OnnxqError(
+                f"these statistics belong to another model ({self.fingerprint[:12]}, this one is {fingerprint[:12]}); "
+                "run `onnxq calibrate` on this model"
+            )
+
+    def tensor(self, name: str) -> TensorStatistics:
+        """The statistics of a tensor.
+
+        Raises:
+            OnnxqError: there are none.
+        """
+        if name not in self.tensors:
+            raise OnnxqError(
+                f"the statistics have no tensor {name}; run `onnxq calibrate` again, with the same `points`"
+            )
+        return self.tensors[name]
+
+    def merge(self, other: Statistics) -> Statistics:
+        """Statistics of two shards of the calibration images together.
+
+        Histograms, counts and extremes are those of a single run; the sums differ from it by rounding (1e-9) only.
+        Moving averages are weighted by the number of images.
+
+        Raises:
+            OnnxqError: they belong to different models.
+        """
+        same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving_percentile == other.moving_percentile
+        if self.fingerprint != other.fingerprint or not same_tensors:
+            raise OnnxqError("these statistics belong to different models and cannot be merged")
+        merged = {name: tensor.merge(other.tensors[name]) for name, tensor in self.tensors.items()}
+        images = self.images + other.images
+        moving = {
+            name: (average * self.images + other.moving[name] * other.images) / images
+            for name, average in self.moving.items()
+        }
+        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, self.origin)
+
+    def save(self, path: str | Path) -> None:
+        """Write a .npz file: JSON in ``meta``, and every field of all tensors as one array along the channels.
+
+        Raises:
+            OnnxqError: the target cannot be written.
+        """
+        tensors = list(self.tensors.values())
+        meta = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "images": self.images,
+            "moving_percentile": self.moving_percentile,
+            "origin": {**asdict(self.origin), "preprocessing": dict(self.origin.preprocessing)},
+            "tensors": [
+                {"name": name, "channels": len(tensor.minimum), "count": tensor.count}
+                for name, tensor in self.tensors.items()
+            ],
+        }
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(tensor, name) for tensor in tensors]) for name in ARRAYS
+        }
+        if self.moving:
+            arrays["moving"] = np.concatenate([self.moving[name] for name in self.tensors])
+        arrays["meta"] = np.array(json.dumps(meta))
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @staticmethod
+    def load(path: str | Path) -> Statistics:
+        """Read a file that ``save`` wrote.
+
+        Raises:
+            OnnxqError: it is missing, truncated, or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                arrays = {name: file[name] for name in ARRAYS}
+                moving = file.get("moving")
+        except FileNotFoundError as error:
+            raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
+        except (*UNREADABLE, AttributeError) as error:
+            raise OnnxqError(
+                f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again"
+            ) from error
+        if (
+            not isinstance(meta, dict)
+            or meta.get("format") not in (1, FORMAT)
+            or arrays["histogram"].shape[1:] != (BINS,)
+        ):
+            raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
+        tensors, averages = {}, {}
+        start = 0
+        for position, entry in enumerate(meta["tensors"]):
+            part = slice(start, start + entry["channels"])
+            start = part.stop
+            tensors[entry["name"]] = TensorStatistics(
+                count=entry["count"], **{name: array[part] for name, array in arrays.items()}
+            )
+            if moving is not None:
+                averages[entry["name"]] = moving[part.start + position : part.stop + position + 1]
+        origin = Origin(**meta.get("origin", {}))
+        percentile = meta.get("moving_percentile")
+        return Statistics(meta["fingerprint"], meta["images"], tensors, averages, percentile, origin)

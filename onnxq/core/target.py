@@ -1,0 +1,50 @@
+"""What a runtime can do, as data. A ground type: targets are in ``recipe.targets``, their writers in ``rewrite``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxq.core.granularity import Granularity
+
+
+@dataclass(frozen=True)
+class Target:
+    """Facts about the runtime that is to run a file, and what its files are made of.
+
+    Attributes:
+        writer: who writes the file: a name that ``rewrite.writers`` knows.
+        points: quantization points that its files can have, the default first.
+        formats: names of number formats that it can hold; empty for all.
+        act_granularity: of activations, where nothing else is asked for.
+        only_per_tensor: activations cannot have a scale for each channel.
+        bits_per_channel: channels can have bits of their own.
+        corrected_weights: weights can be moved off their grid, to the mean of the float weights.
+        dynamic_ranges: ranges of the current batch can be computed.
+        bits: widths of weights and activations that it can hold; None for all.
+        symmetric_weights: weights must have the zero point 0, in signed codes.
+        symmetric_activations: activations must too.
+        zero_in_range: every range must contain zero, since zero points are codes.
+        integer_biases: biases are INT32 codes at the scale of input times weight.
+        fused_operators: those that have integer kernels, beside Conv and Gemm.
+        moving_operators: those that only move values: they share the quantizer of their input.
+        moves_codes: of these, those that only stay integer where they are written between the codes.
+        opset: of its files.
+    """
+
+    writer: str = "onnxq"
+    points: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    act_granularity: Granularity = Granularity.PER_CHANNEL
+    only_per_tensor: bool = False
+    bits_per_channel: bool = True
+    corrected_weights: bool = True
+    dynamic_ranges: bool = True
+    bits: tuple[int, ...] | None = None
+    symmetric_weights: bool = False
+    symmetric_activations: bool = False
+    zero_in_range: bool = False
+    integer_biases: bool = False
+    fused_operators: tuple[str, ...] = ()
+    moving_operators: tuple[str, ...] = ()
+    moves_codes: tuple[str, ...] = ()
+    opset: int = 21

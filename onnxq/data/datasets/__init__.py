@@ -1,0 +1,37 @@
+"""Data sets by the names that the command line gives them. A part of ``data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onnxq.data.datasets.arrays import Arrays
+from onnxq.data.datasets.base import BadImageError, Dataset, Purpose
+from onnxq.data.datasets.cifar import Cifar
+from onnxq.data.datasets.folder import ImageFolder, read_classes
+from onnxq.data.demo.dataset import Demo
+from onnxq.errors import OnnxqError
+
+__all__ = ["BadImageError", "Dataset", "Demo", "Purpose", "open_dataset"]
+
+
+def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None) -> Dataset:
+    """Open what ``--data`` names.
+
+    Args:
+        spec: an image folder, ``cifar10:DIR``, ``cifar100:DIR``, an ``.npz`` file, or ``demo``.
+        purpose: 'calib' takes the training or calibration images of sets that have such, 'test' the test images.
+        classes: file of class names in index order, for an image folder that lacks some classes.
+
+    Raises:
+        OnnxqError: it cannot be opened.
+    """
+    kind, _, folder = spec.partition(":")
+    if classes is not None and (spec == "demo" or kind in ("cifar10", "cifar100") or spec.endswith(".npz")):
+        raise OnnxqError("`classes` goes with an image folder only")
+    if spec == "demo":
+        return Demo(purpose)
+    if kind in ("cifar10", "cifar100") and folder:
+        return Cifar(kind, Path(folder), train=purpose == "calib")
+    if spec.endswith(".npz"):
+        return Arrays(Path(spec))
+    return ImageFolder(Path(spec), read_classes(Path(classes)) if classes is not None else None)

@@ -1,0 +1,84 @@
+"""A folder of class folders of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from onnxq.data.datasets.base import BadImageError
+from onnxq.errors import OnnxqError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
+
+
+class ImageFolder:
+    """Images of ``root/class/*``; the class index is the place of the folder's name in ``classes``.
+
+    Args:
+        root: the folder.
+        classes: all class names in index order; None takes the folder names, sorted.
+
+    Raises:
+        OnnxqError: the folder is missing or has no images, or a class folder is not in ``classes``.
+    """
+
+    def __init__(self, root: Path, classes: tuple[str, ...] | None = None) -> None:
+        if not root.is_dir():
+            raise OnnxqError(f"{root}: no such folder")
+        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        names = classes if classes is not None else tuple(folders)
+        unknown = [folder for folder in folders if folder not in set(names)]
+        if unknown:
+            raise OnnxqError(
+                f"{root}: folder {unknown[0]} is not in the class list (nor are {len(unknown) - 1} others)"
+            )
+        index = {name: number for number, name in enumerate(names)}
+        self.name = str(root)
+        self.class_count = len(names)
+        self._items = [
+            (path, index[folder])
+            for folder in folders
+            for path in sorted((root / folder).rglob("*"))
+            if path.suffix.lower() in SUFFIXES
+        ]
+        if not self._items:
+            raise OnnxqError(f"{root}: no images in class folders (expected {root}/CLASS/IMAGE.jpg)")
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def label(self, index: int) -> int:
+        return self._items[index][1]
+
+    def image(self, index: int) -> Image.Image:
+        path = self._items[index][0]
+        try:
+            with Image.open(path) as image:
+                image.load()
+                return image
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise BadImageError(f"{path}: cannot be decoded ({error})") from error
+
+    def stamp(self, index: int) -> str:
+        path = self._items[index][0]
+        try:
+            facts = path.stat()
+        except OSError:
+            return f"{path} is not there"
+        return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names, one a line, in index order.
+
+    Raises:
+        OnnxqError: the file is missing or a name stands in it twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise OnnxqError(f"`classes` {path}: cannot be read ({error})") from error
+    if len(set(names)) != len(names) or not names:
+        raise OnnxqError(f"`classes` {path}: expected one class name a line, each once")
+    return names

@@ -1,0 +1,1 @@
+"""What `onnxq demo` runs on: drawn images, and a network that was trained on such."""

@@ -1,0 +1,152 @@
+"""Batches of preprocessed images, made ahead of their use and in order. A part of ``data``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.data.datasets.base import Dataset
+from onnxq.data.decoding import Decoded, decoded
+from onnxq.data.image_cache import cache_path, cached
+from onnxq.data.prefetch import ahead
+from onnxq.data.preprocessing import Preprocessing
+from onnxq.errors import OnnxqError
+
+READY = 2  # batches that wait while one is in use
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images float32 [N, C, H, W] and labels int64 [N]."""
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a loader, float32 [N, C, H, W] a batch; decoded anew whenever they are gone through."""
+
+    loader: Loader
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield batches in order; raises what the loader raises."""
+        return (batch.images for batch in self.loader)
+
+
+def choose(length: int, count: int | None) -> Sequence[int]:
+    """``count`` indices spread evenly over 0 .. length - 1, or all: every class of a sorted folder has its share."""
+    if count is None or count >= length:
+        return range(length)
+    return [int(position) for position in (np.arange(count) * length) // count]
+
+
+@dataclass
+class Loader:
+    """An iterable of batches.
+
+    Attributes:
+        dataset, preprocessing: where images come from and what is done to them.
+        indices: which images, in this order.
+        batch_size: images a batch; the last one may be smaller.
+        skip_bad_images: leave out images that cannot be decoded instead of raising.
+        workers: processes that decode images; 0 takes threads of this process. A script that asks for processes must
+            guard its own start by ``if __name__ == "__main__"``.
+        cache: a folder to keep decoded images in, for the next pass over the same ones.
+        pinned: make batches in page-locked memory, which a GPU copies faster.
+        skipped: messages about those left out, filled while iterating.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    indices: Sequence[int]
+    batch_size: int = 32
+    skip_bad_images: bool = False
+    workers: int = 0
+    cache: Path | None = None
+    pinned: bool = False
+    skipped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.indices)
+
+    @property
+    def images(self) -> Images:
+        """The images without their labels: for ``calibrate``, and for ``quantize``, which may go through them twice."""
+        return Images(self)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in order.
+
+        Raises:
+            OnnxqError: an image cannot be decoded, or its size is not that of the others; the cache cannot be written.
+        """
+        self.skipped.clear()
+        return ahead(self._batches(), READY)
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        groups = [
+            self.indices[start : start + self.batch_size] for start in range(0, len(self.indices), self.batch_size)
+        ]
+        with closing(self._images(groups)) as images:
+            for group, results in zip(groups, images, strict=True):
+                batch = self._assemble(group, results)
+                if batch is not None:
+                    yield batch
+
+    def _images(self, groups: Sequence[Sequence[int]]) -> Generator[list[Decoded], None, None]:
+        in_memory = len(self.indices) == 0 or self.dataset.stamp(self.indices[0]) is None
+        decode = partial(decoded, self.dataset, self.preprocessing, groups, 0 if in_memory else self.workers)
+        if self.cache is None or in_memory:
+            return decode()
+        return cached(cache_path(self.cache, self.dataset, self.preprocessing, self.indices), groups, decode)
+
+    def _assemble(self, group: Sequence[int], results: list[Decoded]) -> Batch | None:
+        bad = [result for result in results if isinstance(result, str)]
+        if bad and not self.skip_bad_images:
+            raise OnnxqError(f"{bad[0]}; leave such images out with `skip_bad_images`")
+        self.skipped.extend(bad)
+        good = [
+            (result, self.dataset.label(index))
+            for index, result in zip(group, results, strict=True)
+            if not isinstance(result, str)
+        ]
+        if not good:
+            return None
+        shapes = sorted({image.shape for image, _ in good})
+        if len(shapes) > 1:
+            raise OnnxqError(
+                f"images of {self.dataset.name} differ in size, {shapes[0][:2]} and {shapes[-1][:2]}; "
+                "the model's preprocessing has no resize and crop, choose one with `preset`"
+            )
+        images = self._array([image for image, _ in good])
+        return Batch(images, np.array([label for _, label in good], np.int64))
+
+    def _array(self, images: list[NDArray[Any]]) -> NDArray[np.float32]:
+        """Images of one shape as float32 [N, C, H, W]."""
+        if images[0].dtype != np.uint8:  # ready for the model
+            return np.stack(images)
+        height, width, channels = images[0].shape
+        array = empty((len(images), channels, height, width), pinned=self.pinned)
+        for pixels, place in zip(images, array, strict=True):
+            self.preprocessing.normalize(pixels, place)
+        return array
+
+
+def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:
+    """Uninitialized memory; ``pinned``: that a GPU can fetch without a copy by the processor."""
+    if pinned:
+        import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
+
+        if torch.cuda.is_available():  # else ONNX Runtime may have found no GPU either, and run on the CPU
+            array: NDArray[np.float32] = torch.empty(shape, dtype=torch.float32, pin_memory=True).numpy()
+            return array
+    return np.empty(shape, np.float32)

@@ -1,0 +1,145 @@
+"""Metrics of model files, side by side over one pass of the data. The entrance of ``evaluation``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from onnxq.data.loader import Batch
+from onnxq.errors import OnnxqError
+from onnxq.evaluation.metrics import DEFAULT, METRICS, Metric
+from onnxq.runtime.batches import check_batch, on_device, run
+from onnxq.runtime.providers import provider_of
+from onnxq.runtime.sessions import make_session
+
+
+@dataclass
+class _Tally:
+    """One file, and what its metrics counted so far."""
+
+    path: Path
+    session: ort.InferenceSession
+    metrics: list[Metric]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one file scored.
+
+    Attributes:
+        images: seen.
+        values: what the metrics say, by name: for example ``top1`` and ``top5`` in percent, ``disagreements``.
+        seconds: inside ONNX Runtime, without loading of images.
+        size: of the file, in bytes.
+    """
+
+    path: Path
+    images: int
+    seconds: float
+    provider: str
+    size: int
+    values: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def top1(self) -> float:
+        """Percent, where ``classification`` was measured."""
+        return self.values["top1"]
+
+    @property
+    def top5(self) -> float:
+        """Percent, likewise."""
+        return self.values["top5"]
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput of inference alone."""
+        return self.images / max(self.seconds, 1e-9)
+
+    def to_json(self) -> dict[str, object]:
+        """The entry of this file in the command's ``--json`` output."""
+        return {
+            "path": str(self.path),
+            **self.values,
+            "images": self.images,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "provider": self.provider,
+            "bytes": self.size,
+        }
+
+
+def evaluate(
+    paths: Sequence[str | Path],
+    batches: Iterable[Batch],
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    provider: str = "auto",
+    native: bool | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Evaluation]:
+    """Run files over the same images.
+
+    Args:
+        paths: ONNX files with one image input; the first is the reference of metrics that compare.
+        batches: for example an ``onnxq.Loader``.
+        metrics: names of metrics (``onnxq.evaluation.METRICS``).
+        progress: called after each batch with the number of its images.
+
+    Raises:
+        OnnxqError: a file cannot be run, an image cannot be read, or outputs are not what a metric is for.
+    """
+    tallies = []
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise OnnxqError(f"{path}: no such file")
+        own = [METRICS.parse(name) for name in metrics]
+        tallies.append(_Tally(path, make_session(path, provider, native=native), own))
+    images = 0
+    for batch in batches:
+        for tally in tallies:  # all files are on the same provider
+            check_batch(tally.session, batch.images, str(tally.path))
+        images_there = on_device(batch.images, tallies[0].session)
+        reference: list[NDArray[Any]] | None = None
+        for tally in tallies:
+            outputs = _run(tally, images_there)
+            reference = outputs if reference is None else reference
+            for metric in tally.metrics:
+                try:
+                    metric.update(outputs, reference, batch.labels)
+                except OnnxqError as error:
+                    raise OnnxqError(f"{tally.path}: {error}") from error
+        images += len(batch.labels)
+        if progress:
+            progress(len(batch.labels))
+    if images == 0:
+        raise OnnxqError("no images to evaluate on")
+    return [
+        Evaluation(
+            path=tally.path,
+            images=images,
+            seconds=tally.seconds,
+            provider=provider_of(tally.session),
+            size=tally.path.stat().st_size,
+            values={name: value for metric in tally.metrics for name, value in metric.result().items()},
+        )
+        for tally in tallies
+    ]
+
+
+def _run(tally: _Tally, images: ort.OrtValue) -> list[NDArray[Any]]:
+    """All outputs for a batch, timed."""
+    names = [output.name for output in tally.session.get_outputs()]
+    started = time.perf_counter()
+    try:
+        outputs = run(tally.session, names, images)
+    except OnnxqError as error:
+        raise OnnxqError(f"{tally.path}: {error}") from error
+    tally.seconds += time.perf_counter() - started
+    return outputs

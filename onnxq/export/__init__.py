@@ -1,0 +1,1 @@
+"""Networks of other libraries to ONNX. The one folder that needs torch; called by the command line."""

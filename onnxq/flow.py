@@ -1,0 +1,147 @@
+"""The flow, as a list of steps: from a float model and its statistics to a quantized model.
+
+Called by the command line and by whoever quantizes in Python. (``onnxq.quantize`` is the function; a module of that
+name would hide it.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnxq._version import __version__
+from onnxq.core.plan import Plan
+from onnxq.core.statistics import Statistics
+from onnxq.decide import decide
+from onnxq.errors import OnnxqError
+from onnxq.graph.analysis import network_of
+from onnxq.graph.conversion import to_graph, to_model
+from onnxq.graph.model_files import fingerprint, load_model, set_metadata, size_of
+from onnxq.graph.normalize import normalize
+from onnxq.operators import fixed_point_conv
+from onnxq.recipe import Recipe
+from onnxq.refine import Draft, Refinement, Run
+from onnxq.rewrite import carry_out
+from onnxq.rewrite.integer_types import INT2_OPSET
+
+Batches = Iterable[NDArray[np.float32]]
+WITHOUT_STATISTICS = (
+    "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "
+    "convolutions lose most of their accuracy by that; calibrate, and give `statistics`"
+)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized model with the plan it carries out.
+
+    Attributes:
+        float_bytes: size of the float model, its external data included.
+        notes: what was asked for and could not be expressed, a sentence each.
+    """
+
+    model: onnx.ModelProto
+    plan: Plan
+    float_bytes: int
+    notes: tuple[str, ...]
+
+
+def quantize(
+    model: onnx.ModelProto | str | Path,
+    statistics: Statistics | str | Path | None,
+    recipe: Recipe,
+    *,
+    images: Batches | None = None,
+    provider: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Quantized:
+    """Quantize a float model.
+
+    Args:
+        model: a model, or its path.
+        statistics: of that model, or their path; None where only weights are quantized.
+        images: preprocessed batches, float32 [N, C, H, W], for the steps that run images through the network; it is
+            gone through once for each pass (``Loader.images``, or a list). ``provider`` and ``progress`` as in
+            ``onnxq.calibrate``.
+
+    Raises:
+        OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
+    """
+    source = load_model(model) if isinstance(model, (str, Path)) else model
+    seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
+    steps = steps_of(recipe, seen)
+    batches = _checked_images(images, steps)
+    actual = fingerprint(source)
+    if seen is not None:
+        seen.check_belongs(actual)
+    whole = resolved_for(recipe, seen)
+    draft = _decided(source, seen, whole)
+    for step in steps:
+        draft = step.apply(draft, batches, Run(provider, progress))
+    graph = draft.graph.copy()
+    notes = (*draft.notes, *carry_out(graph, draft.plan))
+    is_native = any(node.op == fixed_point_conv.NAME for node in graph.nodes)
+    quantized = to_model(graph, source)
+    set_metadata(
+        quantized,
+        {
+            "onnxq.version": __version__,
+            "onnxq.recipe": recipe.to_json(),
+            "onnxq.source": actual,
+            "onnxq.calibration_images": str(seen.images if seen is not None else 0),
+            **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
+        },
+    )
+    return Quantized(quantized, draft.plan, size_of(source), notes)
+
+
+def steps_of(recipe: Recipe, statistics: Statistics | None) -> list[Refinement]:
+    """The steps that will run."""
+    asked = resolved_for(recipe, statistics).resolved_steps(has_statistics=statistics is not None)
+    return [step for step in asked if isinstance(step, Refinement)]
+
+
+def passes_of(recipe: Recipe, statistics: Statistics | None) -> int:
+    """How often images are run through while quantizing."""
+    return sum(step.passes for step in steps_of(recipe, statistics))
+
+
+def resolved_for(recipe: Recipe, statistics: Statistics | None) -> Recipe:
+    """The recipe without None, its points those of the statistics where nothing else is asked for.
+
+    Raises:
+        OnnxqError: the statistics were taken at other points than the recipe's.
+    """
+    return recipe.resolved(statistics.origin.points if statistics is not None else None)
+
+
+def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Recipe) -> Draft:
+    """The draft before any step."""
+    points = recipe.resolved_points
+    graph = to_graph(source, _opset(recipe), shapes=points.needs_shapes)
+    normalize(graph)
+    network = network_of(graph)
+    plan = decide(network.layers, points.of(network), statistics, recipe)
+    notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]
+    if statistics is None and recipe.steps is None:
+        notes.insert(0, WITHOUT_STATISTICS)
+    return Draft(source, graph, network, statistics, plan, tuple(notes))
+
+
+def _opset(recipe: Recipe) -> int:
+    target = recipe.resolved_target
+    return INT2_OPSET if target.writer == "qdq" and recipe.narrowest_weights <= 2 else target.opset
+
+
+def _checked_images(images: Batches | None, steps: list[Refinement]) -> Batches:
+    passes = sum(step.passes for step in steps)
+    if passes and images is None:
+        raise OnnxqError("steps that look at images need some: give `data`, or leave them out (`steps`)")
+    if passes > 1 and isinstance(images, Iterator):
+        raise OnnxqError(f"images are gone through {passes} times: give a list, or Loader.images, not an iterator")
+    return images if images is not None else ()

@@ -1,0 +1,57 @@
+"""K-means codebooks: 2^bits levels of smallest squared error. A format, of weights only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.errors import OnnxqError
+from onnxq.formats.affine import Affine, AffineParams
+from onnxq.formats.base import END_BITS, FORMATS, Format
+from onnxq.formats.codebook import CodebookWeightParams
+
+FloatArray = NDArray[np.float32]
+
+
+@FORMATS.register("kmeans")
+@dataclass(frozen=True)
+class KMeans(Format):
+    """A codebook for each channel, or one for the tensor.
+
+    It pays where it serves many weights: small channels (fewer weights than twice its levels) are affine instead, and
+    so are the first and the last layer.
+    """
+
+    of_activations: ClassVar[bool] = False
+
+    def at_ends(self, bits: int | None, own: float) -> tuple[Format, float]:
+        """Affine."""
+        return Affine(), END_BITS if bits is None else bits
+
+    def fit_weight(self, rows: FloatArray, bits: float) -> CodebookWeightParams | AffineParams:
+        """Levels of each row [C, n], ascending.
+
+        Raises:
+            OnnxqError: scikit-learn, which does the clustering, is not installed.
+        """
+        if rows.shape[1] < 2 ** (int(bits) + 1):
+            return Affine().fit_weight(rows, np.array([int(bits)], np.int32))
+        levels = np.stack([_levels(values, 2 ** int(bits)) for values in rows])
+        return CodebookWeightParams(levels, np.ones(1, np.float32), np.zeros(1, np.float32), int(bits))
+
+
+def _levels(values: FloatArray, count: int) -> FloatArray:
+    """Ascending levels of one group; a group of few distinct values keeps them all, the last one repeated."""
+    distinct, multiplicity = np.unique(values, return_counts=True)
+    levels = distinct
+    if len(distinct) > count:
+        try:
+            from sklearn.cluster import KMeans as Clustering
+        except ImportError as error:
+            raise OnnxqError("k-means needs scikit-learn: pip install 'onnxq[kmeans]'") from error
+        fit = Clustering(count, n_init=1, random_state=0).fit(distinct[:, None], sample_weight=multiplicity)
+        levels = np.sort(fit.cluster_centers_[:, 0]).astype(np.float32)
+    return np.append(levels, np.full(count - len(levels), levels[-1])).astype(np.float32)

@@ -1,0 +1,1 @@
+"""ONNX in, normal form, analysis, ONNX out, by onnx-graphsurgeon. No statistics, no decisions."""

@@ -1,0 +1,100 @@
+"""Reading and writing model files: plain errors, nothing half-written, fingerprints. Used by every stage."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from onnxq.core.files import replacing
+from onnxq.errors import OnnxqError
+
+MAX_PROTOBUF = 2**31 - 1  # bytes; a larger model needs external data
+
+
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        OnnxqError: it is missing, unreadable, truncated or not an ONNX model.
+    """
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError as error:
+        missing = getattr(error, "filename", None) or path
+        raise OnnxqError(f"{path}: no such file" if str(missing) == str(path) else f"{path}: {error}") from error
+    except OSError as error:
+        raise OnnxqError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except DecodeError as error:
+        raise OnnxqError(f"{path}: not an ONNX model, or a truncated one; export or copy it again") from error
+    except (onnx.checker.ValidationError, ValueError) as error:  # external data: missing, or shorter than it says
+        raise OnnxqError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    if not model.graph.node:
+        raise OnnxqError(f"{path}: not an ONNX model, or an empty one")
+    try:
+        onnx.checker.check_model(without_weights(model))
+        for tensor in model.graph.initializer:
+            onnx.checker.check_tensor(tensor)
+    except onnx.checker.ValidationError as error:
+        raise OnnxqError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its initializers as inputs: to check or serialize it without copying the weights."""
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    light.graph.name = model.graph.name
+    light.graph.node.extend(model.graph.node)
+    light.graph.input.extend(model.graph.input)
+    light.graph.output.extend(model.graph.output)
+    light.graph.value_info.extend(model.graph.value_info)
+    inputs = {entry.name for entry in model.graph.input}  # up to IR 3, initializers are inputs too
+    light.graph.input.extend(
+        onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.name not in inputs
+    )
+    return light
+
+
+def size_of(model: onnx.ModelProto) -> int:
+    """About the bytes of a model with its weights: its own method would copy them all."""
+    return without_weights(model).ByteSize() + sum(tensor.ByteSize() for tensor in model.graph.initializer)
+
+
+def save_model(model: onnx.ModelProto, path: str | Path) -> None:
+    """Write an ONNX file whole or not at all.
+
+    Raises:
+        OnnxqError: the target cannot be written, or the model is over 2 GB.
+    """
+    if size_of(model) > MAX_PROTOBUF:
+        raise OnnxqError(f"cannot write {path}: the model is over 2 GB")
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def fingerprint(model: onnx.ModelProto) -> str:
+    """SHA-256 of the graph and its weights: 64 hexadecimal digits. Metadata and names of the model do not count."""
+    digest = hashlib.sha256()
+    for group in (model.graph.input, model.graph.output, model.graph.node, model.functions, model.opset_import):
+        for item in group:
+            digest.update(item.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
+        # raw_data is hashed where it lies: serializing would copy every weight
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """The model's metadata_props."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
+    """Add or replace entries of metadata_props."""
+    merged = {**metadata(model), **values}
+    onnx.helper.set_model_props(model, merged)

@@ -1,0 +1,118 @@
+"""The form that statistics and plans speak of: names and structure are the same whenever it is made.
+
+Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1);
+batch norm is folded; constants are initializers; no Identity or Dropout in the way; the mean over both spatial axes of
+images is a GlobalAveragePool. A part of ``graph``, called wherever a model is read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxq.graph.fold_batch_norm import fold_batch_norm
+from onnxq.graph.names import Names
+
+# attributes of Constant other than a tensor
+SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+
+
+def normalize(graph: gs.Graph) -> bool:
+    """Bring a graph to normal form."""
+    changed = constants_to_initializers(graph)
+    changed |= bypass_identities(graph)
+    changed |= fold_batch_norm(graph)
+    changed |= normalize_gemms(graph)
+    changed |= pool_means(graph)
+    changed |= name_nodes(graph)
+    graph.cleanup().toposort()
+    return changed
+
+
+def constants_to_initializers(graph: gs.Graph) -> bool:
+    """Replace Constant nodes by initializers (strings and sparse tensors excepted)."""
+    changed = False
+    for node in [node for node in graph.nodes if node.op == "Constant"]:
+        ((kind, value),) = node.attrs.items()
+        if kind == "value":
+            values = value.values
+        elif kind in SCALAR_TYPES:
+            values = np.array(value, SCALAR_TYPES[kind])
+        else:
+            continue
+        tensor = node.outputs[0]
+        node.outputs.clear()
+        tensor.to_constant(values)
+        changed = True
+    return changed
+
+
+def pool_means(graph: gs.Graph) -> bool:
+    """Turn ReduceMean over axes 2 and 3 of four into GlobalAveragePool, which has faster kernels, and integer ones."""
+    changed = False
+    for node in [node for node in graph.nodes if node.op == "ReduceMean"]:
+        axes = node.inputs[1] if len(node.inputs) > 1 else None
+        is_plane = isinstance(axes, gs.Constant) and sorted(int(axis) % 4 for axis in axes.values) == [2, 3]
+        if is_plane and len(node.inputs[0].shape or ()) == 4 and node.attrs.get("keepdims", 1):
+            node.op, node.attrs, node.inputs = "GlobalAveragePool", {}, node.inputs[:1]
+            changed = True
+    return changed
+
+
+def bypass_identities(graph: gs.Graph) -> bool:
+    """Remove Identity and Dropout (inference mode) nodes, unless they make a graph output."""
+    changed = False
+    for node in [node for node in graph.nodes if node.op in ("Identity", "Dropout")]:
+        output = node.outputs[0]
+        kept = any(tensor is graph_output for tensor in node.outputs for graph_output in graph.outputs)
+        if kept or any(mask.outputs for mask in node.outputs[1:]):
+            continue
+        for consumer in list(output.outputs):
+            consumer.inputs = [node.inputs[0] if tensor is output else tensor for tensor in consumer.inputs]
+        node.outputs.clear()
+        changed = True
+    return changed
+
+
+def normalize_gemms(graph: gs.Graph) -> bool:
+    """Give every Gemm with a constant weight transB = 1; where its bias is constant too, alpha = beta = 1, and the bias
+    a value for each output, unless it differs from row to row.
+    """
+    changed = False
+    names = Names(graph)
+    for node in [node for node in graph.nodes if node.op == "Gemm" and isinstance(node.inputs[1], gs.Constant)]:
+        weight = node.inputs[1]
+        if not node.attrs.get("transB", 0):
+            transposed = np.ascontiguousarray(weight.values.T)
+            node.inputs[1] = gs.Constant(names.fresh(f"{weight.name}.transposed"), transposed)
+            node.attrs["transB"] = 1
+            changed = True
+        if not all(isinstance(tensor, gs.Constant) for tensor in node.inputs[1:]):
+            continue
+        for position, attribute in ((1, "alpha"), (2, "beta")):
+            factor = node.attrs.pop(attribute, 1.0)
+            if factor != 1.0 and position < len(node.inputs):
+                tensor = node.inputs[position]
+                scaled = (tensor.values * factor).astype(tensor.values.dtype)
+                node.inputs[position] = gs.Constant(names.fresh(f"{tensor.name}.scaled"), scaled)
+                changed = True
+        outputs = node.inputs[1].shape[0]
+        for bias in node.inputs[2:]:
+            if bias.values.size in (1, outputs) and bias.values.shape not in ((outputs,), (outputs, 1)):
+                values = np.ascontiguousarray(np.broadcast_to(bias.values.reshape(-1), outputs))
+                node.inputs[2] = gs.Constant(names.fresh(f"{bias.name}.vector"), values)
+                changed = True
+    return changed
+
+
+def name_nodes(graph: gs.Graph) -> bool:
+    """Give nameless or doubly named nodes a name made of their first output's."""
+    names = Names(graph)
+    seen: set[str] = set()
+    changed = False
+    for node in graph.nodes:
+        if not node.name or node.name in seen:
+            node.name = names.fresh(f"{node.op}_{node.outputs[0].name}" if node.outputs else node.op)
+            changed = True
+        seen.add(node.name)
+    return changed

@@ -1,1 +1,0 @@
-"""Number formats, in pure numpy."""

@@ -1,0 +1,134 @@
+"""One streaming pass over calibration images. The entrance of ``observe``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from onnxq.core.observation import Observation
+from onnxq.core.points import QuantPoint
+from onnxq.core.statistics import Origin, Statistics
+from onnxq.core.tensor_statistics import TensorStatistics
+from onnxq.errors import OnnxqError
+from onnxq.graph.analysis import network_of
+from onnxq.graph.conversion import to_graph
+from onnxq.graph.model_files import fingerprint, load_model
+from onnxq.graph.normalize import normalize
+from onnxq.observe.insert_observers import insert_observers
+from onnxq.operators import observe
+from onnxq.recipe.points import POINTS, Points
+from onnxq.runtime.batches import outputs_of
+from onnxq.runtime.graph_session import graph_session
+
+MOMENTUM = 0.1  # of moving averages
+
+
+def observed_points(points: Points, graph: gs.Graph) -> list[QuantPoint]:
+    """The points of a normalized graph whose statistics are taken.
+
+    Of those that share the quantizer of another one, only those that layers read: their biases are corrected by it.
+
+    Raises:
+        OnnxqError: it has no Conv or Gemm layer with constant weights.
+    """
+    network = network_of(graph)
+    found = [point for point in points.of(network) if point.shares is None or point.layers]
+    if not network.layers or not found:
+        raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
+    return found
+
+
+def observation_graph(model: onnx.ModelProto, points: Points) -> tuple[gs.Graph, list[QuantPoint], list[str]]:
+    """The model with observers, the points that it observes, and the names of the observers' outputs.
+
+    Raises:
+        OnnxqError: it has no Conv or Gemm layer with constant weights.
+    """
+    graph = to_graph(model, shapes=points.needs_shapes)
+    normalize(graph)
+    found = observed_points(points, graph)
+    # Of the model's own outputs nothing is needed; dropping them spares the last layers.
+    graph.outputs.clear()
+    outputs = insert_observers(graph, _tensors(found))
+    return graph, found, [name for names in outputs for name in names]
+
+
+def _tensors(points: Sequence[QuantPoint]) -> list[str]:
+    """What to observe for these points, each tensor once, in order."""
+    return list(dict.fromkeys(point.observed for point in points))
+
+
+def calibrate(
+    model: onnx.ModelProto | str | Path,
+    batches: Iterable[NDArray[np.float32]],
+    *,
+    provider: str = "auto",
+    native: bool | None = None,
+    points: str | Points = "inputs",
+    preprocessing: Mapping[str, str] | None = None,
+    moving_percentile: float | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Statistics:
+    """Observe a model's activations.
+
+    Memory does not grow with the number of images.
+
+    Args:
+        model: a float model, or its path.
+        batches: preprocessed images, float32 [N, C, H, W]; for example from an ``onnxq.Loader``.
+        provider: 'auto', 'cpu' or 'cuda'.
+        native: see ``onnxq.session_options``.
+        points: where quantizers will be (``Recipe.points``), by name or as an object.
+        preprocessing: of the images, as metadata (``Preprocessing.to_metadata``); the statistics remember it.
+        moving_percentile: also keep the moving average over batches of this percentile of |x|, each new batch counting
+            for a tenth (for the clipping rule ``moving-percentile``).
+        progress: called after each batch with the number of its images.
+
+    Raises:
+        OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
+    """
+    if moving_percentile is not None and not 50 < moving_percentile <= 100:
+        raise OnnxqError("`moving_percentile` must be above 50 and at most 100")
+    source = load_model(model) if isinstance(model, (str, Path)) else model
+    chosen = POINTS.parse(points)
+    graph, found, outputs = observation_graph(source, chosen)
+    names = _tensors(found)
+    session = graph_session(graph, source, provider, native=native)
+    width = len(observe.OUTPUTS)
+    images, largest = 0, 0
+    tensors: dict[str, TensorStatistics] = {}
+    moving: dict[str, NDArray[np.float64]] = {}
+    for batch, values in outputs_of(session, outputs, batches, progress):
+        current = {
+            name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
+            for position, name in enumerate(names)
+        }
+        for name, seen in current.items():
+            if np.isnan(seen.minimum).any():
+                raise OnnxqError(f"tensor {name} has NaN or infinite values on images {batch[0]} to {batch[-1]}")
+        if moving_percentile is not None:
+            for name, seen in _with_clamped(current, found).items():
+                new = seen.magnitude(moving_percentile)
+                moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * new if name in moving else new
+        for name, seen in current.items():
+            tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
+        images, largest = images + len(batch), max(largest, len(batch))
+    if images == 0:
+        raise OnnxqError("no calibration images")
+    origin = Origin(POINTS.name_of(chosen), largest, dict(preprocessing or {}))
+    return Statistics(fingerprint(source), images, _with_clamped(tensors, found), moving, moving_percentile, origin)
+
+
+def _with_clamped(tensors: dict[str, TensorStatistics], points: Iterable[QuantPoint]) -> dict[str, TensorStatistics]:
+    """With the statistics of tensors behind a ReLU or Clip, which those before it tell."""
+    behind = {
+        point.tensor: tensors[point.pre_activation].clamped(point.upper)
+        for point in points
+        if point.pre_activation is not None
+    }
+    return {**tensors, **behind}

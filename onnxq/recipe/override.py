@@ -1,0 +1,93 @@
+"""Layers that get something of their own. A part of a recipe, applied by ``Recipe``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from onnxq.allocation import ALLOCATIONS, Allocation
+from onnxq.core.checks import boolean, number
+from onnxq.core.layers import Layer
+from onnxq.core.target import Target
+from onnxq.formats import Format
+
+FIRST_AND_LAST = "first-and-last"
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """What the weights, or the input, of one layer get.
+
+    Attributes:
+        format: the number format. bits: the width, or its mean. allocation: which channels get how many.
+    """
+
+    format: Format
+    bits: float
+    allocation: Allocation
+
+    @property
+    def priority(self) -> tuple[float, bool]:
+        """Of layers that share a tensor, that of the largest decides: the widest, and of these a fixed width."""
+        return self.bits, not self.allocation.gives_widths
+
+
+@dataclass(frozen=True)
+class Override:
+    """Bits or a format for some layers. A later override wins over an earlier one.
+
+    Attributes:
+        layers: a name or a shell pattern; ``first-and-last`` for those that no layer precedes, or none follows. (Where
+            a recipe has none for these, they get 8 bits, or what their format wants.)
+        weight_bits, act_bits: widths, or their means where channels have bits of their own; None leaves them.
+        weight_format, act_format: number formats; None leaves them.
+        skip: leave the layers in float.
+    """
+
+    layers: str
+    weight_bits: float | None = None
+    act_bits: float | None = None
+    weight_format: Format | None = None
+    act_format: Format | None = None
+    skip: bool = False
+
+    def covers(self, layer: Layer) -> bool:
+        """Whether it is for this layer."""
+        return layer.first_or_last if self.layers == FIRST_AND_LAST else fnmatchcase(layer.name, self.layers)
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, a sentence each."""
+        found = boolean("skip", self.skip)
+        if not isinstance(self.layers, str):
+            found.append(f"`layers` must be a name or a pattern, not {self.layers!r}")
+        for form, bits in ((self.weight_format, self.weight_bits), (self.act_format, self.act_bits)):
+            found += form.problems() if form is not None else []
+            if bits is not None:
+                found += number("bits", bits, 2, form.most_bits if form is not None else 16)
+        if (
+            self.layers == FIRST_AND_LAST
+            and not found
+            and any((bits or 0) % 1 for bits in (self.weight_bits, self.act_bits))
+        ):
+            found.append("`edge_bits` must be a whole number")
+        return found
+
+    def on_weights(self, choice: LayerChoice, target: Target) -> LayerChoice:
+        """What the weights of a layer get that it covers, instead of ``choice``."""
+        return self._applied(choice, self.weight_bits, self.weight_format, target, weights=True)
+
+    def on_activations(self, choice: LayerChoice, target: Target) -> LayerChoice:
+        """What the input of such a layer gets."""
+        return self._applied(choice, self.act_bits, self.act_format, target, weights=False)
+
+    def _applied(
+        self, choice: LayerChoice, bits: float | None, form: Format | None, target: Target, *, weights: bool
+    ) -> LayerChoice:
+        new, width, allocation = form or choice.format, choice.bits, choice.allocation
+        if self.layers == FIRST_AND_LAST:
+            new, width = new.at_ends(None if bits is None else int(bits), width)
+            allocation = ALLOCATIONS.parse("none")
+        elif bits is not None:
+            width = bits
+        new = new.on(target, weights=weights)
+        return LayerChoice(new, width, allocation if new.has_widths else ALLOCATIONS.parse("none"))

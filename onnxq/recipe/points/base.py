@@ -1,0 +1,51 @@
+"""What a choice of quantization points is. A part of ``recipe.points``, read by all stages through ``QuantPoint``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from onnxq.core.network import Network
+from onnxq.core.points import QuantPoint
+from onnxq.core.registry import Registry
+
+# Operators whose output is non-negative where their inputs are.
+MOVING = ("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose")
+KEEP_SIGN = (*MOVING, "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Concat", "ReduceMean", "Add")
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where quantizers sit.
+
+    Attributes:
+        needs_shapes: it must know which tensors have images and channels.
+        at_inputs: each layer reads a quantized tensor, whose statistics are known.
+    """
+
+    needs_shapes: ClassVar[bool] = False
+    at_inputs: ClassVar[bool] = False
+
+    def of(self, network: Network) -> list[QuantPoint]:
+        """The points of a network: those of layers first, then the others, each in execution order."""
+        raise NotImplementedError
+
+
+POINTS: Registry[Points] = Registry("quantization points", "onnxq.recipe.points")
+
+
+def point_at(network: Network, tensor: str, readers: Iterable[str], **fields: Any) -> QuantPoint:
+    """A point whose statistics are those of the tensor before its ReLU or Clip, if that made it."""
+    before = network.pre_activation(tensor)
+    name, upper = before if before is not None else (None, float("inf"))
+    non_negative = before is not None or network.is_non_negative(tensor, KEEP_SIGN)
+    rank = network.ranks.get(tensor, 0)
+    return QuantPoint(
+        tensor, rank, tuple(readers), pre_activation=name, upper=upper, non_negative=non_negative, **fields
+    )
+
+
+def all_readers(network: Network, tensor: str) -> tuple[str, ...]:
+    """Names of all nodes that read a tensor."""
+    return tuple(node.name for node in network.readers(tensor))

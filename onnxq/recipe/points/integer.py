@@ -1,0 +1,58 @@
+"""Around everything that has integer kernels in ONNX Runtime. Quantization points of the targets for such kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onnxq.core.network import Network, Node
+from onnxq.core.points import QuantPoint
+from onnxq.recipe.points.base import POINTS, Points, all_readers, point_at
+from onnxq.recipe.targets.onnxruntime import OnnxRuntime
+
+
+@POINTS.register("integer")
+@dataclass(frozen=True)
+class AroundIntegerKernels(Points):
+    """The inputs of layers, and what they and other operators with integer kernels make, behind their ReLU.
+
+    Operators that only move values share the quantizer of their input.
+    """
+
+    needs_shapes: ClassVar[bool] = True
+    at_inputs: ClassVar[bool] = True
+    facts: ClassVar[OnnxRuntime] = OnnxRuntime()
+
+    def of(self, network: Network) -> list[QuantPoint]:
+        """As ``Points.of``."""
+        made = [node.outputs[0] for node in network.nodes if node.op in ("Conv", "Gemm", *self.facts.fused_operators)]
+        products = [network.behind_activation(tensor) for tensor in made if tensor in network.feature_maps]
+        others = dict.fromkeys(tensor for tensor in products if tensor is not None)
+        tensors = {**dict.fromkeys(layer.input for layer in network.layers), **others}
+        shares = self._shared(network, set(tensors))
+        points = [
+            self._point(network, tensor, tensor not in others, None) for tensor in tensors if tensor not in shares
+        ]
+        return points + [self._point(network, tensor, True, source) for tensor, source in shares.items()]
+
+    def _point(self, network: Network, tensor: str, for_layers_only: bool, shares: str | None) -> QuantPoint:
+        return point_at(
+            network,
+            tensor,
+            all_readers(network, tensor),
+            layers=network.layers_reading(tensor),
+            for_layers_only=for_layers_only,
+            shares=shares,
+        )
+
+    def _shared(self, network: Network, quantized: set[str]) -> dict[str, str]:
+        """Tensors that only move the values of quantized ones, and those."""
+        shares: dict[str, str] = {}
+        for node in network.nodes:
+            source, output = node.inputs[0] if node.inputs else "", node.outputs[0]
+            if self._moves(node) and (source in quantized or source in shares) and output not in network.outputs:
+                shares[output] = shares.get(source, source)
+        return shares
+
+    def _moves(self, node: Node) -> bool:
+        return node.op in self.facts.moving_operators and node.pads_with == 0

@@ -1,0 +1,34 @@
+"""How weights become codes once their parameters are chosen. A part of ``recipe``, called by ``decide``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.core.qparams import WeightParams
+from onnxq.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """A way to round."""
+
+    def codes(self, weight: NDArray[np.float32], params: WeightParams) -> NDArray[Any]:
+        """Codes of a weight [C, ...], uint8 (uint16 above 8 bits) of its shape."""
+        raise NotImplementedError
+
+
+ROUNDINGS: Registry[Rounding] = Registry("rounding", "onnxq.recipe.rounding")
+
+
+@ROUNDINGS.register("nearest")
+@dataclass(frozen=True)
+class Nearest(Rounding):
+    """Each weight to its nearest level."""
+
+    def codes(self, weight: NDArray[np.float32], params: WeightParams) -> NDArray[Any]:
+        """As ``Rounding.codes``."""
+        return params.codes(weight)

@@ -1,0 +1,32 @@
+"""What a recipe knows of a refinement: its name and its parameters. The steps themselves are in ``refine``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onnxq.core.registry import Registry
+from onnxq.recipe.parts import Activations
+from onnxq.recipe.points import Points
+
+
+@dataclass(frozen=True)
+class Step:
+    """A refinement of a plan, with its own parameters (``onnxq.refine.Refinement`` does the work).
+
+    Attributes:
+        passes: how often it runs images through the network.
+        needs_statistics: it reads the calibration statistics.
+    """
+
+    passes: ClassVar[int] = 0
+    needs_statistics: ClassVar[bool] = False
+
+    def problems(self, points: Points, activations: Activations | None) -> list[str]:
+        """What is wrong with its parameters, or does not go with quantizers there, a sentence each."""
+        return []
+
+
+# The home lies above: it is imported when a step is looked up by its name, and not before.
+STEPS: Registry[Step] = Registry("step", "onnxq.refine")
+CORRECT_BIASES = "correct-biases"  # the default, where statistics tell enough

@@ -1,0 +1,17 @@
+"""onnxq's own operators with packed weights: everything can be expressed. A target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxq.core.target import Target
+from onnxq.recipe.targets.base import TARGETS
+
+
+@TARGETS.register("onnxq")
+@dataclass(frozen=True)
+class Onnxq(Target):
+    """Files that run on any ONNX Runtime, and faster where onnxq's kernels are installed."""
+
+    writer: str = "onnxq"
+    points: tuple[str, ...] = ("inputs", "outputs", "all-inputs", "every-op")

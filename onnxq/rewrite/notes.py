@@ -1,0 +1,38 @@
+"""What a file in standard operators cannot express, in sentences. A part of ``rewrite``."""
+
+from __future__ import annotations
+
+from onnxq.core.plan import Plan
+from onnxq.formats.affine import AffineParams
+from onnxq.rewrite.integer_types import INT2_OPSET, container_width
+
+
+def qdq_notes(plan: Plan) -> tuple[str, ...]:
+    """On the widths, types and zero points of a plan."""
+    notes, target = [], plan.target
+    activations = [params for params in plan.activations.values() if isinstance(params, AffineParams)]
+    weights = [int(quantized.bits.max()) for quantized in plan.weights.values()]
+    for bits in sorted({int(params.bits.min()) for params in activations if params.bits.min() < 8}):
+        notes.append(
+            f"{bits}-bit activations are stored as UINT8 with the range clamped: "
+            "ONNX Runtime takes no narrower type through every operator"
+        )
+    for bits in sorted(set(weights)):
+        if (width := container_width(bits)) != bits:
+            notes.append(f"{bits}-bit weights are stored as INT{width} with the range clamped")
+    if any(bits <= 2 for bits in weights):
+        notes.append(
+            f"INT2 weights need opset {INT2_OPSET}: the CUDA provider has no kernels for it, and older runtimes fail"
+        )
+    if any(params.scale.size > 1 for params in activations):
+        notes.append(
+            "per-channel activations are valid ONNX, but integer kernels need `activations.granularity` per-tensor"
+        )
+    if target.symmetric_activations:
+        notes.append("activations are symmetric INT8 with the zero point 0, as TensorRT requires")
+    else:
+        notes.append("ranges were widened to contain zero, as integer zero points require")
+    all_eight = bool(activations) and all(params.bits.min() == 8 for params in activations) and set(weights) == {8}
+    if all_eight and not target.fused_operators and not target.symmetric_activations:
+        notes.append("for integer kernels throughout, calibrate and quantize with `target` onnxruntime")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions with onnxq's kernels, providers, batches, and errors in plain words."""

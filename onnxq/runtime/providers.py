@@ -1,0 +1,46 @@
+"""Where sessions run: on the processor, or on a GPU by CUDA. A part of ``runtime``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime as ort
+
+from onnxq.errors import OnnxqError
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CUDA_OPTIONS = {
+    "use_tf32": "0",  # TF32 would round every convolution to 10 bits of mantissa
+    # An exhaustive search, the default, may choose other algorithms in each session: logits would differ between runs.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+
+
+def _cuda_problem() -> str | None:
+    """Why the CUDA provider cannot run here, or None."""
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return "no NVIDIA GPU or driver found on this machine"
+    return None
+
+
+def resolve_provider(name: str) -> str:
+    """'auto', 'cpu' or 'cuda' to 'cpu' or 'cuda'.
+
+    Raises:
+        OnnxqError: CUDA is asked for and cannot be had.
+    """
+    problem = _cuda_problem() if name in ("auto", "cuda") else None
+    if name == "cuda" and problem:
+        raise OnnxqError(f"`provider` cuda: {problem}")
+    if name == "auto":
+        return "cpu" if problem else "cuda"
+    if name not in PROVIDERS:
+        raise OnnxqError(f"unknown provider {name!r}; use auto, cpu or cuda")
+    return name
+
+
+def provider_of(session: ort.InferenceSession) -> str:
+    """'cpu' or 'cuda': where a session runs."""
+    return "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"

@@ -1,0 +1,85 @@
+"""ONNX Runtime sessions with onnxq's kernels. A part of ``runtime``, called by every stage that runs a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from onnxq.errors import OnnxqError
+from onnxq.runtime.library import find_library, get_library_path
+from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
+
+
+def session_options(*, native: bool | None = None) -> ort.SessionOptions:
+    """Session options with the native library registered.
+
+    Args:
+        native: True demands the library, False leaves it out (operators run as function bodies),
+            None takes it where it is there and ONNX Runtime can load it.
+
+    Raises:
+        OnnxqError: native is True and the library was not built, or cannot be loaded.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if native or (native is None and find_library() is not None):
+        try:
+            options.register_custom_ops_library(get_library_path())
+        except Exception as error:  # onnxruntime raises its own family, without a common public base
+            problem = f"the native library cannot be loaded: {str(error).splitlines()[0]}; reinstall onnxq"
+            if native:
+                raise OnnxqError(problem) from error
+            warnings.warn(f"{problem} (running on function bodies)", stacklevel=2)
+    return options
+
+
+def make_session(
+    model: onnx.ModelProto | str | Path,
+    provider: str = "cpu",
+    *,
+    native: bool | None = None,
+    options: ort.SessionOptions | None = None,
+    weights: Mapping[str, NDArray[Any]] | None = None,
+) -> ort.InferenceSession:
+    """An inference session that runs where it was asked to, or an error.
+
+    Args:
+        model: a model, or the path of a file.
+        provider: 'auto', 'cpu' or 'cuda'.
+        native: see ``session_options``.
+        weights: initializers that the model declares as external data; they are used where they lie.
+
+    Raises:
+        OnnxqError: the model cannot be loaded, or CUDA was asked for and cannot be had. (ONNX Runtime itself
+            would fall back to the CPU with a log line only, as 'auto' does.)
+    """
+    asked, provider = provider, resolve_provider(provider)
+    providers: Sequence[object] = ["CPUExecutionProvider"]
+    if provider == "cuda":
+        ort.preload_dlls()
+        providers = [("CUDAExecutionProvider", CUDA_OPTIONS), *providers]
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
+    options = options or session_options(native=native)
+    try:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
+        if values:
+            options.add_external_initializers(list(weights or {}), values)
+        session = ort.InferenceSession(source, options, providers=providers)
+        session.onnxq_weights = values  # ONNX Runtime points to this memory and does not keep it alive
+    except Exception as error:  # onnxruntime raises its own family, without a common public base
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if "onnxq:" in first_line and "is not a registered" in first_line:
+            first_line = "it has an operator that only the native library of onnxq runs; see `onnxq info`"
+        raise OnnxqError(f"ONNX Runtime cannot load {name}: {first_line}") from error
+    if PROVIDERS[provider] not in session.get_providers() and asked != "auto":
+        raise OnnxqError(
+            "`provider` cuda: ONNX Runtime could not load its CUDA provider (driver or CUDA libraries missing)"
+        )
+    return session

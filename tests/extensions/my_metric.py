@@ -1,0 +1,23 @@
+"""A metric as a user would add it: the largest difference from the first file."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from onnxq.evaluation import METRICS, Metric
+
+
+@METRICS.register("largest-difference")
+@dataclass
+class LargestDifference(Metric):
+    columns: ClassVar = {"largest": ".3f"}
+    compares: ClassVar = True
+
+    largest: float = 0.0
+
+    def update(self, outputs, reference, target):
+        self.largest = max(self.largest, float(np.abs(outputs[0] - reference[0]).max()))
+
+    def result(self):
+        return {"largest": self.largest}

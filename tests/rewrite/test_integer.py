@@ -1,0 +1,254 @@
+"""Files of placement ``integer``: what ONNX Runtime makes of them, and what they compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from helpers import HAS_VNNI, exact_session, images, parse, run, small_network
+
+import onnxq
+from onnxq.errors import OnnxqError
+from onnxq.recipe import Recipe
+from onnxq.runtime.sessions import make_session
+
+INTEGER = {"act_bits": 8, "weight_bits": 8, "format": "qdq", "placement": "integer"}
+RANDOM = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return (RANDOM.standard_normal(shape) * 0.4).astype(np.float32)
+
+
+def quantized(model, x, **fields):
+    statistics = onnxq.calibrate(model, [x], points="integer")
+    result = onnxq.quantize(model, statistics, Recipe.of(**{**INTEGER, **fields}))
+    onnx.checker.check_model(result.model, full_check=True)
+    return result
+
+
+def optimized(model, folder):
+    """Operators that ONNX Runtime ends up with."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+def close(model, got, x, tolerance=0.05):
+    want = run(model, {"input": x}, native=False)[0]
+    sessions = [exact_session(got)]
+    if HAS_VNNI:  # elsewhere the fused kernels saturate
+        sessions.append(make_session(got, native=False))
+    for session in sessions:
+        assert np.abs(session.run(None, {"input": x})[0] - want).max() < tolerance * np.abs(want).max()
+
+
+def test_everything_is_fused(tmp_path):
+    network = small_network()
+    x = images(64)
+    result = quantized(network, x)
+    close(network, result.model, images(8, seed=9))
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 3
+    assert operators["QLinearAdd"] == operators["QGemm"] == operators["QLinearGlobalAveragePool"] == 1
+    assert operators["QuantizeLinear"] == 1
+    assert operators["DequantizeLinear"] <= 1
+    assert not {"Conv", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool"} & set(operators)
+
+
+SHORTCUT = """g (float[n,4,8,8] input) => (float[n,8,1,1] y) {
+    a = Conv <pads = [1,1,1,1]> (input, w1)
+    r = Relu (a)
+    b = Conv <pads = [1,1,1,1], strides = [2,2]> (r, w2, bias)
+    s = Slice (r, zero, end, axes, two)
+    p = Pad (s, pads)
+    t = Add (b, p)
+    u = Relu (t)
+    c = Conv (u, w3)
+    d = Conv (u, w4)
+    e = Concat <axis = 1> (c, d)
+    f = Conv (e, w5)
+    y = GlobalAveragePool (f)
+}"""
+
+
+def test_slices_padding_and_concat(tmp_path):
+    """The parameter-free shortcut of ResNets for CIFAR."""
+    model = parse(
+        SHORTCUT,
+        {
+            "w1": normal(4, 4, 3, 3), "w2": normal(8, 4, 3, 3), "bias": normal(8), "w3": normal(4, 8, 1, 1),
+            "w4": normal(4, 8, 1, 1), "w5": normal(8, 8, 1, 1), "zero": np.int64([0, 0]), "end": np.int64([8, 8]),
+            "axes": np.int64([2, 3]), "two": np.int64([2, 2]), "pads": np.int64([0, 2, 0, 0, 0, 2, 0, 0]),
+        },
+    )  # fmt: skip
+    x = images(32, (4, 8, 8))
+    result = quantized(model, x, bias_correction="none")
+    close(model, result.model, x, 0.08)
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 5
+    assert operators["QLinearConcat"] == operators["QLinearAdd"] == 1
+    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (1, 1)
+
+
+def test_padding_with_another_value_is_not_moved():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,6,6] y) {
+            a = Conv (input, w)
+            p = Pad (a, pads, one)
+            y = Conv (p, w)
+        }""",
+        {"w": normal(2, 2, 1, 1), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]), "one": np.float32(1)},
+    )
+    x = images(32, (2, 4, 4))
+    close(model, quantized(model, x).model, x)
+
+
+def test_biases_are_codes_of_the_products():
+    result = quantized(small_network(), images(64))
+    kinds = {tensor.name: tensor.data_type for tensor in result.model.graph.initializer}
+    biases = [
+        node for node in result.model.graph.node if node.output[0].endswith("/dequantized") and node.input[0] in kinds
+    ]
+    assert sum(kinds[node.input[0]] == onnx.TensorProto.INT32 for node in biases) == 4
+
+
+def test_shapes_are_not_quantized():
+    """A Resize whose sizes are computed in float."""
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,h,w] y) {
+            a = Conv (input, w)
+            s = Shape <start = 2> (a)
+            f = Cast <to = 1> (s)
+            d = Mul (f, two)
+            t = Cast <to = 7> (d)
+            b = Shape <end = 2> (a)
+            sizes = Concat <axis = 0> (b, t)
+            r = Resize <mode = "nearest"> (a, , , sizes)
+            y = Conv (r, w)
+        }""",
+        {"w": normal(2, 2, 1, 1), "two": np.float32(2)},
+    )
+    x = images(16, (2, 4, 4))
+    close(model, quantized(model, x).model, x)
+
+
+def test_a_padded_tensor_that_is_an_output_stays():
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y, float[n,2,6,6] p) {
+            a = Conv (input, w)
+            p = Pad (a, pads)
+            y = Conv (p, v)
+        }""",
+        {"w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])},
+    )
+    x = images(16, (2, 4, 4))
+    close(model, quantized(model, x, scheme="minmax").model, x)
+
+
+def test_dead_channels_do_not_keep_a_layer_in_float(tmp_path):
+    weight, bias = normal(4, 3, 3, 3), normal(4)
+    weight[1], bias[1] = 0, 2.0
+    weight[2], bias[2] = 1e-20, -30.0
+    model = parse(
+        "g (float[n,3,8,8] input) => (float[n,4,1,1] y) { a = Conv (input, w, b) c = Relu (a) y = GlobalAveragePool (c) }",
+        {"w": weight, "b": bias},
+    )
+    x = images(16, (3, 8, 8))
+    result = quantized(model, x)
+    close(model, result.model, x)
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 1
+    assert operators["Conv"] == 0
+
+
+@pytest.mark.parametrize(
+    "bias", [np.float32(0.5), np.float32([[0.1, 0.2, 0.3, 0.4]]), np.float32([0.1, 0.2, 0.3, 0.4])]
+)
+def test_biases_of_gemm_of_every_shape(bias):
+    model = parse(
+        "g (float[n,3] input) => (float[n,4] y) { y = Gemm <transB = 1> (input, w, b) }", {"w": normal(4, 3), "b": bias}
+    )
+    x = images(4, (3,))
+    for correction in ("none", "statistics"):
+        close(model, quantized(model, x, bias_correction=correction).model, x)
+
+
+def test_a_skipped_layer_keeps_its_weights():
+    result = quantized(small_network(), images(64), skip=("Conv_b",))
+    kinds = {tensor.name: tensor.data_type for tensor in result.model.graph.initializer}
+    (skipped,) = [node for node in result.model.graph.node if node.name == "Conv_b"]
+    assert kinds[skipped.input[1]] == onnx.TensorProto.FLOAT
+
+
+def test_statistics_of_another_placement():
+    with pytest.raises(OnnxqError, match="same `points`"):
+        onnxq.quantize(small_network(), onnxq.calibrate(small_network(), [images(8)]), Recipe.of(**INTEGER))
+
+
+@pytest.mark.parametrize("placement", ["inputs", "integer"])
+def test_tensorrt_has_signed_codes_with_zero_points_of_zero(placement):
+    network = small_network()
+    x = images(64)
+    statistics = onnxq.calibrate(network, [x], points=placement)
+    model = onnxq.quantize(
+        network, statistics, Recipe.of(**{**INTEGER, "placement": placement, "target": "tensorrt"})
+    ).model
+    onnx.checker.check_model(model, full_check=True)
+    close(network, model, images(8, seed=9))
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(nodes) > 8
+    for node in nodes:
+        zero_point = onnx.numpy_helper.to_array(constants[node.input[2]])
+        assert zero_point.dtype == np.int8
+        assert not zero_point.any()
+        assert onnx.numpy_helper.to_array(constants[node.input[1]]).min() > 0
+
+
+def test_tensorrt_finds_its_pairs():
+    """Nothing between a QuantizeLinear and its DequantizeLinear, with Slice and Pad as well."""
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,4,4] y) {
+            a = Conv (input, w)
+            p = Pad (a, pads)
+            b = Conv (p, v)
+            y = Relu (b)
+        }""",
+        {"w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3), "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1])},
+    )
+    x = images(16, (2, 4, 4))
+    result = quantized(model, x, target="tensorrt")
+    close(model, result.model, x)
+    readers = {name: node.op_type for node in result.model.graph.node for name in node.input}
+    assert all(
+        readers[node.output[0]] == "DequantizeLinear"
+        for node in result.model.graph.node
+        if node.op_type == "QuantizeLinear"
+    )
+
+
+def test_a_signed_grid_of_nothing():
+    network = parse("g (float[n,2,4,4] input) => (float[n,2,4,4] y) { y = Conv (input, w) }", {"w": normal(2, 2, 1, 1)})
+    x = np.zeros((4, 2, 4, 4), np.float32)
+    statistics = onnxq.calibrate(network, [x])
+    recipe = Recipe.of(act_bits=8, weight_bits=8, format="qdq", target="tensorrt")
+    model = onnxq.quantize(network, statistics, recipe).model
+    assert np.isfinite(run(model, {"input": x}, native=False)[0]).all()
+
+
+@pytest.mark.parametrize("fields", [{"format": "onnxq"}, {"act_bits": 4}, {"edge_bits": 4}, {"placement": "outputs"}])
+def test_what_tensorrt_does_not_take(fields):
+    with pytest.raises(OnnxqError, match=r"`target` tensorrt goes with|for this target|has quantizers at"):
+        Recipe.of(**{"act_bits": 8, "weight_bits": 8, "format": "qdq", "target": "tensorrt", **fields})
+
+
+@pytest.mark.parametrize("fields", [{"act_bits": 4}, {"format": "onnxq"}, {"act_granularity": "per-channel"}])
+def test_what_integer_kernels_cannot_do(fields):
+    with pytest.raises(OnnxqError, match=r"`placement` integer goes with|for this target|wants per-tensor"):
+        Recipe.of(**{**INTEGER, **fields})
