@@ -19,10 +19,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 settings.register_profile(
     "onnxq", deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("onnxq")
+settings.register_profile("few", parent=settings.get_profile("onnxq"), max_examples=20)
+settings.load_profile(os.environ.get("ONNXQ_EXAMPLES", "onnxq"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):  # each has a processor: sessions wait by spinning
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker[2:]) % len(processors)]})
     if os.environ.get("ONNXQ_REQUIRE_NATIVE") and find_library() is None:
         pytest.exit("ONNXQ_REQUIRE_NATIVE is set and the native library was not built", returncode=1)
     if os.environ.get("ONNXQ_REQUIRE_CUDA"):

@@ -30,12 +30,12 @@ def weight(*shape):
     return RANDOM.standard_normal(shape).astype(np.float32)
 
 
-BEHIND: dict[str, tuple[str | None, bool]] = {}  # tensor -> what is before its ReLU, and whether it is non-negative
+BEHIND: dict[str, tuple[str | None, bool]] = {}  # layer -> what is before its input's ReLU, and whether that is >= 0
 
 
 def layer(name, tensor, before=None, edge=False, non_negative=False, values=None):
     values = weight(4, 3, 3, 3) if values is None else values
-    BEHIND[tensor] = (before, non_negative)
+    BEHIND[name] = (before, non_negative)
     return Layer(name, "Conv", tensor, f"{name}.out", f"{name}.w", values, first_or_last=edge)
 
 
@@ -44,9 +44,7 @@ def points_of(layers):
     tensors = dict.fromkeys(layer.input for layer in layers)
     users = {tensor: tuple(layer.name for layer in layers if layer.input == tensor) for tensor in tensors}
     return [
-        QuantPoint(
-            tensor, 4, names, names, feeds_layers=True, pre_activation=BEHIND[tensor][0], non_negative=BEHIND[tensor][1]
-        )
+        QuantPoint(tensor, 4, names, names, True, pre_activation=BEHIND[names[0]][0], non_negative=BEHIND[names[0]][1])
         for tensor, names in users.items()
     ]
 
