@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import onnx
@@ -15,20 +17,39 @@ from helpers import small_network
 from PIL import Image
 
 from onnxq.runtime.library import find_library
+from onnxq_cli import main
+
+COMMAND = [sys.executable, "-c", "from onnxq_cli import main; main()"]
 
 
-def onnxq(*arguments, cwd=None, ok=True):
-    """Run the command; returns (stdout, stderr)."""
-    command = [sys.executable, "-c", "from onnxq_cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+def onnxq(*arguments, ok=True):
+    """Run the command in this process; returns (stdout, stderr)."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["onnxq", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    return checked(code, out.getvalue(), err.getvalue(), ok)
+
+
+def onnxq_process(*arguments, cwd=None, ok=True):
+    """Run the command in a process of its own, as a user does."""
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+    return checked(done.returncode, done.stdout, done.stderr, ok)
+
+
+def checked(code, out, err, ok):
     if ok:
-        assert done.returncode == 0, done.stderr
+        assert code == 0, err
     else:
-        assert done.returncode == 1, (done.returncode, done.stderr)
-        assert "Traceback" not in done.stderr
-        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1, done.stderr
-    return done.stdout, done.stderr
+        assert code == 1, (code, err)
+        assert "Traceback" not in err
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, err
+    return out, err
 
 
 def files_in(folder):
@@ -44,7 +65,7 @@ def calibrated(small_model, small_data, tmp_path):
 
 def test_the_whole_flow(small_model, small_data, calibrated, tmp_path):
     quantized, report = tmp_path / "q.onnx", tmp_path / "r.json"
-    out, _ = onnxq("quantize", small_model, "--stats", calibrated, "--bits", 4, "-o", quantized)
+    out, _ = onnxq_process("quantize", small_model, "--stats", calibrated, "--bits", 4, "-o", quantized)
     assert "W4A4, 4 layers" in out
     out, _ = onnxq("eval", small_model, quantized, "--data", small_data, "--json", report, "--provider", "cpu")
     assert "top-1 %" in out
@@ -159,8 +180,7 @@ def test_cuda_without_a_gpu(small_model, small_data):
 
 
 def test_usage_errors_exit_with_2(small_model):
-    command = [sys.executable, "-c", "from onnxq_cli import main; main()", "quantize", str(small_model), "--bits", "9"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, "quantize", small_model, "--bits", "99"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Usage" in done.stderr
 
@@ -170,8 +190,7 @@ def test_a_model_without_preprocessing_asks_for_a_preset(small_data, tmp_path):
     del model.metadata_props[:]
     path = tmp_path / "plain.onnx"
     onnx.save(model, path)
-    command = [sys.executable, "-c", "from onnxq_cli import main; main()", "eval", str(path), "--data", str(small_data)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, "eval", path, "--data", small_data], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--preset" in done.stderr
 
@@ -183,8 +202,10 @@ def test_gray_and_odd_images_are_taken(small_model, small_data):
 
 
 def test_demo(tmp_path):
-    out, _ = onnxq("demo", "-n", 60, "-o", tmp_path / "demo", "--json", tmp_path / "r.json")
+    out, _ = onnxq("demo", "-n", 200, "-o", tmp_path / "demo", "--json", tmp_path / "r.json")
     assert "w4a4-naive" in out
     results = json.loads((tmp_path / "r.json").read_text())["models"]
-    assert len(results) % 6 == 0
+    top1 = {entry["path"].split("mobilenet_v2.")[1]: entry["top1"] for entry in results}
+    assert top1["w4a4.onnx"] >= top1["w4a4-naive.onnx"] + 10
+    assert top1["w8a8.onnx"] >= top1["onnx"] - 2
     assert "mobilenet_v2.w4a4-aciq.onnx" in files_in(tmp_path / "demo")
