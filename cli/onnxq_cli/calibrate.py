@@ -52,10 +52,9 @@ def command(
     check_writable(output)
     loader = make_loader(model, data, "calib", images, provider, **loading)
     with progress("calibrating", len(loader)) as update:
-        batches = (batch.images for batch in loader)
         statistics = onnxq.calibrate(
             model,
-            batches,
+            loader.images,
             provider=provider,
             points=placement or TARGETS.parse(target).points[0],
             preprocessing=loader.preprocessing.to_metadata(),

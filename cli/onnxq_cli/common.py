@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from onnxq.core.files import check_writable, replacing
+from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
 from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.loader import Loader, choose
@@ -100,9 +101,21 @@ def make_loader(
     skip_bad_images: bool = False,
     workers: int = DEFAULT_WORKERS,
     cache: str | None = None,
+    statistics: Statistics | None = None,
 ) -> Loader:
-    """The images that the options ask for, preprocessed as the model wants them."""
+    """The images that the options ask for, preprocessed as the model wants them.
+
+    Raises:
+        OnnxqError: among others, ``statistics`` of the model were made of images that were preprocessed otherwise.
+    """
+    known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
+    preprocessing = preprocessing or Preprocessing.from_metadata(known)
+    if preprocessing is not None and known not in ({}, preprocessing.to_metadata()):
+        raise OnnxqError(
+            f"the statistics were made of images preprocessed as {Preprocessing.from_metadata(known)}, these would be "
+            f"as {preprocessing}: give the `preset` that `onnxq calibrate` had, or calibrate again"
+        )
     dataset = open_dataset(data, purpose, classes)
     if preprocessing is None:
         if not (isinstance(dataset, Arrays) and dataset.ready):

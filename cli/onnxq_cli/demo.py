@@ -70,7 +70,7 @@ def _quantize(source: Path, provider: str) -> list[Path]:
     """Calibrate a model and write one file for each recipe."""
     loader = make_loader(str(source), "demo", "calib", 256, provider, batch_size=32)
     with progress("calibrating", len(loader)) as update:
-        statistics = onnxq.calibrate(source, (batch.images for batch in loader), provider=provider, progress=update)
+        statistics = onnxq.calibrate(source, loader.images, provider=provider, progress=update)
     files = []
     for label, recipe in RECIPES.items():
         files.append(source.with_suffix(f".{label}.onnx"))

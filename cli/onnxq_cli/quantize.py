@@ -171,7 +171,7 @@ def command(
     loader = None
     passes = passes_of(asked, statistics)
     if data is not None and passes:
-        loader = make_loader(model, data, "calib", images, provider, **loading)
+        loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
     with _progress(loader, passes) as update:
         images_of = loader.images if loader is not None else None
         result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)

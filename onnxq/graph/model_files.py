@@ -89,6 +89,15 @@ def fingerprint(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
+def fixed_batch_size(model: onnx.ModelProto) -> int | None:
+    """How many images the model takes at once; None where that is free."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for entry in model.graph.input:
+        if entry.name not in weights and entry.type.tensor_type.shape.dim:
+            return entry.type.tensor_type.shape.dim[0].dim_value or None
+    return None
+
+
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """The model's metadata_props."""
     return {entry.key: entry.value for entry in model.metadata_props}

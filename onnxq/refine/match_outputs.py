@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from onnxq.core.layers import Layer
 from onnxq.core.plan import Plan
 from onnxq.errors import OnnxqError
+from onnxq.graph.model_files import fixed_batch_size
+from onnxq.recipe.parts import Activations
+from onnxq.recipe.points import Points
 from onnxq.recipe.steps import STEPS
 from onnxq.refine.insert_moments import Moments, insert_moments
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
@@ -41,20 +44,36 @@ class MatchOutputs(Refinement):
     Left out are layers of which a batch shows fewer than 64 values a channel (they are normalized by what the batch
     shows), and those whose bias the graph computes. Layers that share a weight, and fixed-point weights, whose steps
     are powers of two, have gain 1.
+
+    Attributes:
+        batch_size: images whose mean and variance are matched together, whatever the size of the batches that are
+            given. Small ones say little of a channel, and hurt some networks.
     """
 
     passes: ClassVar[int] = 2
 
+    batch_size: int = 128
+
+    def problems(self, points: Points, activations: Activations | None) -> list[str]:
+        """Whether the batch size is a positive whole number."""
+        whole = isinstance(self.batch_size, int) and self.batch_size > 0
+        return [] if whole else [f"`batch_size` must be a positive whole number, not {self.batch_size!r}"]
+
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """As ``Refinement.apply``."""
-        even = _EvenBatches(images)
         layers, notes = _matchable(draft)
+        size = fixed_batch_size(draft.source)
+        if size is not None and size < self.batch_size:
+            notes.append(
+                f"outputs were matched on batches of {size}, which the model fixes; {self.batch_size} match better"
+            )
+        even = _EvenBatches(images, size or self.batch_size)
         names = [layer.name for layer in layers]
         want = _moments(draft.graph.copy(), draft.source, names, None, even, run)
         few = [name for name in names if want[name].count < FEWEST_VALUES]
         notes += [
             f"layer {name}: {want[name].count} values a channel in a batch are too few to renormalize by; "
-            "larger batches (`batch_size`) have more"
+            "larger batches (`batch_size` of the step) have more"
             for name in few
         ]
         names = [name for name in names if name not in few]
@@ -74,16 +93,23 @@ class MatchOutputs(Refinement):
 
 @dataclass(frozen=True)
 class _EvenBatches:
-    """Batches of the size of the first one; others are left out: each is normalized by its own mean and variance."""
+    """Batches of one size, joined and cut from those given; what is left at the end is not used, unless it is all."""
 
     images: Images
+    size: int
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        size = 0
+        waiting: list[NDArray[np.float32]] = []
+        yielded = False
         for batch in self.images:
-            size = size or len(batch)
-            if len(batch) == size > 0:
-                yield batch
+            waiting.append(batch)
+            while sum(map(len, waiting)) >= self.size:
+                joined = np.concatenate(waiting) if len(waiting) > 1 else waiting[0]
+                yield joined[: self.size]
+                waiting, yielded = [joined[self.size :]], True
+        rest = [batch for batch in waiting if len(batch)]
+        if rest and not yielded:
+            yield np.concatenate(rest)
 
 
 def _matchable(draft: Draft) -> tuple[list[Layer], list[str]]:
