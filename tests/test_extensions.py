@@ -42,7 +42,7 @@ def test_a_clipping_rule(network, statistics, tmp_path):
     by_name = onnxq.Recipe.of("share", act_bits=8, bit_alloc="none")
     composed = from_yaml(tmp_path, "activations: {bits: 8, allocation: none, clipping: {share: {share: 0.25}}}")
     half, quarter, all_of_it = (
-        onnxq.quantize(network, statistics, recipe).plan.activations["input"].upper
+        onnxq.quantize(network, statistics, recipe).plan.activations["input"].upper  # type: ignore[attr-defined]
         for recipe in (by_name, composed, onnxq.Recipe.of("minmax", act_bits=8, bit_alloc="none"))
     )
     np.testing.assert_allclose(half, all_of_it / 2, rtol=0.02)

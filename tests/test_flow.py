@@ -171,9 +171,9 @@ def test_dynamic_ranges_on_the_calibration_images_are_the_static_ones(network):
         dynamic = onnxq.quantize(network, statistics, Recipe.of(scheme, ranges="dynamic", **plain))
         # the input of the network: behind a quantized layer the values differ
         scale = intermediate(dynamic.model, "input/scale", x)
-        np.testing.assert_allclose(scale.ravel(), static.plan.activations["input"].scale, rtol=2e-3)
+        np.testing.assert_allclose(scale.ravel(), static.plan.activations["input"].scale, rtol=2e-3)  # type: ignore[attr-defined]
         zero_point = intermediate(dynamic.model, "input/zero_point", x)
-        np.testing.assert_allclose(zero_point.ravel(), static.plan.activations["input"].zero_point, atol=1)
+        np.testing.assert_allclose(zero_point.ravel(), static.plan.activations["input"].zero_point, atol=1)  # type: ignore[attr-defined]
 
 
 def placed(model):
@@ -207,7 +207,7 @@ def test_every_op_computes_on_the_grid(network, by_placement):
             grid = result.plan.activations[node.input[0].removesuffix("/exact")]
             value = intermediate(result.model, node.output[0], x)
             shape = (1, -1, *[1] * (value.ndim - 2))
-            codes = value * 2.0 ** np.broadcast_to(grid.fraction_bits, value.shape[1]).reshape(shape)
+            codes = value * 2.0 ** np.broadcast_to(grid.fraction_bits, value.shape[1]).reshape(shape)  # type: ignore[attr-defined]
             np.testing.assert_array_equal(codes, np.rint(codes))
             assert np.abs(codes).max() <= 128
     layers = [node for node in result.model.graph.node if node.op_type in ("Conv", "Gemm") and len(node.input) > 2]
@@ -276,10 +276,10 @@ def test_bit_true_files(network, by_placement):
 def test_thresholds_from_outside(network, statistics):
     recipe = Recipe.of("apot", alpha={"*b": {"weight": 2.0, "activation": 5.0}}, weight_correction="none")
     plan = onnxq.quantize(network, statistics, recipe).plan
-    assert plan.activations["ra"].scale.tolist() == [5.0]
+    assert plan.activations["ra"].scale.tolist() == [5.0]  # type: ignore[attr-defined]
     rows = next(numpy_helper.to_array(w) for w in network.graph.initializer if w.name == "w2").reshape(6, -1)
-    np.testing.assert_allclose(plan.weights["w2"].params.scale, 2 * rows.std(axis=1, ddof=1), rtol=1e-5)
-    assert plan.activations["p"].scale.size == 6, "searched for"
+    np.testing.assert_allclose(plan.weights["w2"].params.scale, 2 * rows.std(axis=1, ddof=1), rtol=1e-5)  # type: ignore[attr-defined]
+    assert plan.activations["p"].scale.size == 6, "searched for"  # type: ignore[attr-defined]
 
 
 def test_moving_averages(network):

@@ -356,14 +356,14 @@ def test_every_op_rounds_what_it_does_not_know():
     statistics = onnxq.calibrate(model, [images(8, (2, 4, 4))], points="every-op")
     result = onnxq.quantize(model, statistics, onnxq.Recipe.of(act_bits=8, weight_bits=8, placement="every-op"))
     assert set(result.plan.activations) == {"input", "a", "b", "c", "y"}
-    assert (result.plan.activations["input"].bits == 8).all()
+    assert (result.plan.activations["input"].bits == 8).all()  # type: ignore[attr-defined]
 
 
 def test_edges_of_every_op_have_their_bits():
     model = small_network()
     statistics = onnxq.calibrate(model, [images(32)], points="every-op")
     plan = onnxq.quantize(model, statistics, onnxq.Recipe.of(placement="every-op", bit_alloc="none")).plan
-    bits = {name: int(grid.bits.max()) for name, grid in plan.activations.items()}
+    bits = {name: int(grid.bits.max()) for name, grid in plan.activations.items()}  # type: ignore[attr-defined]
     assert (bits["input"], bits["a"], bits["logits"], bits["b"]) == (8, 8, 8, 4)
 
 

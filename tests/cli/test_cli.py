@@ -31,7 +31,7 @@ def onnxq(*arguments, ok=True):
         try:
             main()
         except SystemExit as ended:
-            code = ended.code
+            code = ended.code  # type: ignore[assignment]
     return checked(code, out.getvalue(), err.getvalue(), ok)
 
 

@@ -72,7 +72,7 @@ def test_stopping_early_ends_threads_and_processes(small_data, workers):
     batches = iter(Loader(open_dataset(str(small_data), "test"), PLAIN, range(20), 2, workers=workers))
     next(batches)
     assert len(multiprocessing.active_children()) == workers
-    batches.close()
+    batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
     assert multiprocessing.active_children() == []
 
@@ -127,7 +127,7 @@ def test_a_damaged_cache_is_made_anew_and_a_half_pass_leaves_nothing(small_data,
     loader = Loader(open_dataset(str(small_data), "test"), PLAIN, range(20), 2, cache=tmp_path / "cache")
     batches = iter(loader)
     next(batches)
-    batches.close()
+    batches.close()  # type: ignore[attr-defined]
     assert list(loader.cache.iterdir()) == []
     first = images_of(loader)
     (file,) = loader.cache.iterdir()

@@ -113,7 +113,7 @@ def test_aciq_without_a_tensor_before_the_relu_finds_the_same_threshold():
         statistics,
         Recipe.of("aciq-laplace", act_bits=2, edge_bits=2, bit_alloc="none", bias_correction="none").resolved(),
     ).activations["x"]
-    np.testing.assert_allclose(grid.upper, 1.5 * laplace_multiplier(3), rtol=0.03)
+    np.testing.assert_allclose(grid.upper, 1.5 * laplace_multiplier(3), rtol=0.03)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_codebook_body_reference_and_numpy_agree(channels, bits, shared, seed):
     random = np.random.default_rng(seed)
     levels = random.standard_normal((1 if shared else channels, 2**bits)).astype(np.float32)
     codes = random.integers(0, 2**bits, (channels, 18)).astype(np.uint8)
-    book = CodebookWeightParams(levels, *random.standard_normal((2, channels)).astype(np.float32), bits)
+    book = CodebookWeightParams(levels, *random.standard_normal((2, channels)).astype(np.float32), bits)  # type: ignore[call-arg]
     feeds = {
         "codes": pack(codes, np.full(channels, bits, np.int32)),
         "bits": np.int32([bits]),
