@@ -1,6 +1,6 @@
 """How accurate are the files? Methods by themselves and together, side by side over one pass of the test images.
 
-    python benchmarks/accuracy.py TESTBED [--json FILE]
+    python benchmarks/accuracy.py TESTBED [--json FILE] [--only "default, renormalized"]
     python benchmarks/accuracy.py demo
 
 TESTBED is a folder with models/*.onnx, cifar10/{calib,test} and imagenet500 (not part of the project); ``demo`` takes
@@ -15,7 +15,7 @@ from typing import Any
 
 from networks import report
 
-from onnxq.recipe import Recipe
+from onnxq.recipe import POINTS, Recipe
 
 WIDTHS = ((4, 4), (8, 4), (4, 8), (3, 3), (2, 4))
 
@@ -60,8 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder of the testbed, or demo")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", metavar="TEXT", nargs="*", help="methods whose name ends with one of these")
     args = parser.parse_args()
-    report(args.source, recipes(), ("inputs", "outputs"), args.json)
+    chosen = {label: recipe for label, recipe in recipes().items() if not args.only or label.endswith(tuple(args.only))}
+    points = sorted({POINTS.name_of(recipe.resolved_points) for recipe in chosen.values()})
+    report(args.source, chosen, points, args.json)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import click
 import onnxq
 from onnxq.core.statistics import Statistics
 from onnxq.data.loader import Loader
+from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
@@ -167,7 +168,9 @@ def command(
     if given.get("act_bits") == "none":
         given["act_bits"] = None
     statistics = Statistics.load(stats) if stats is not None else None
-    asked = load_recipe(recipe or "default", **given)
+    asked = load_recipe(recipe, **given) if recipe is not None else onnxq.Recipe.of(**given)
+    for metric in asked.metrics:
+        METRICS.parse(metric)
     loader = None
     passes = passes_of(asked, statistics)
     if data is not None and passes:

@@ -21,16 +21,31 @@ OPTIONS = {
     "steps": "--bias-correction and --renormalize",
     "statistics": "--stats",
     "images": "-n",
-    "k": "--std-multiplier",
+    "std.k": "--std-multiplier",
+    "percentile.keep": "--percentile",
+    "fixed-point.overflow_rate": "--overflow-rate",
+    "fixed-point.rounding": "--rounding",
+    "fixed-point.overflow": "--overflow",
+    "fixed-point.bit_true": "--bit-true",
+    "apot.threshold": "--alpha",
+    "overrides.bits": "--edge-bits",
     "std_multiplier": "--std-multiplier",
-    "overflow_rate": "--overflow-rate",
     "scheme": "--scheme",
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
             *("act_bits", "weight_bits", "edge_bits", "bit_alloc", "bit_true", "weight_correction", "bias_correction"),
             *("placement", "format", "target", "ranges", "rounding", "overflow", "alpha", "skip", "percentile"),
-            *("moving_average", "moving_percentile", "renormalize", "symmetric", "batch_size", "preset", "provider"),
+            *(
+                "moving_average",
+                "moving_percentile",
+                "overflow_rate",
+                "renormalize",
+                "symmetric",
+                "batch_size",
+                "preset",
+                "provider",
+            ),
             *("data", "classes", "cache", "workers", "skip_bad_images", "weights", "num_classes", "small_stem"),
             *("act_granularity", "weight_granularity", "metric", "published"),
         )
@@ -39,9 +54,11 @@ OPTIONS = {
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:
-    """A message of the library, its `fields` called as the command line calls them.
+    """A message of the library, its `fields` called as the command line calls them; one about a recipe file stays.
 
     >>> in_options("`act_bits` must be a number; `onnxq calibrate` again", {"act_bits": "--act-bits"})
     '--act-bits must be a number; `onnxq calibrate` again'
     """
-    return re.sub(r"`([a-z0-9_.]+)`", lambda found: options.get(found[1], found[0]), message)
+    if message.startswith("recipe "):
+        return message
+    return re.sub(r"`([a-z0-9_.-]+)`", lambda found: options.get(found[1], found[0]), message)

@@ -74,8 +74,8 @@ class MovingPercentile(Clipping):
 
 
 def _share_problems(keep: float) -> list[str]:
-    return number("percentile", keep) or (
-        [] if 50 < keep <= 100 else [f"`percentile` must be above 50 and at most 100, not {keep:g}"]
+    return number("percentile.keep", keep) or (
+        [] if 50 < keep <= 100 else [f"`percentile.keep` must be above 50 and at most 100, not {keep:g}"]
     )
 
 

@@ -88,7 +88,7 @@ class Std(BySpread):
 
     def problems(self) -> list[str]:
         """Whether k is positive."""
-        return number("k", self.k) or ([] if self.k > 0 else [f"`k` must be positive, not {self.k:g}"])
+        return number("std.k", self.k) or ([] if self.k > 0 else [f"`std.k` must be positive, not {self.k:g}"])
 
     def multiplier(self, bits: BitArray, half: bool) -> FloatArray:
         """k, float64 of the shape of ``bits``."""

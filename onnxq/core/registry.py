@@ -1,7 +1,7 @@
 """Names of choices. A ground type: every kind of choice (formats, clipping rules, ...) has one registry.
 
-A choice is a frozen dataclass with its own parameters. Recipes write it as its name, or as a mapping of its name to
-the parameters that differ from their defaults: ``percentile`` or ``{percentile: {keep: 99.9}}``.
+A choice is a dataclass with its own parameters, frozen unless it counts something. Recipes write it as its name, or as a
+mapping of its name to the parameters that differ from their defaults: ``percentile``, ``{percentile: {keep: 99.9}}``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Registry(Generic[Choice]):
         if not isinstance(name, str) or name not in self._classes:
             raise OnnxqError(f"no {self.kind} {name!r}; use one of {', '.join(names)}")
         cls = self._classes[name]
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {field.name for field in dataclasses.fields(cls) if field.init}
         if not isinstance(parameters, Mapping) or (unknown := [key for key in parameters if key not in fields]):
             wrong = ", ".join(map(str, unknown)) if isinstance(parameters, Mapping) else repr(parameters)
             raise OnnxqError(f"{self.kind} {name}: {wrong}; its parameters are {', '.join(sorted(fields)) or 'none'}")
@@ -84,7 +84,7 @@ class Registry(Generic[Choice]):
         parameters = {
             field.name: getattr(choice, field.name)
             for field in dataclasses.fields(choice)
-            if getattr(choice, field.name) != field.default
+            if field.init and getattr(choice, field.name) != field.default
         }
         name = self.name_of(choice)
         return {name: parameters} if parameters else name

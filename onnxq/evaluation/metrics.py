@@ -1,13 +1,13 @@
 """Metrics: what is said of a file's outputs. One class a metric; ``evaluate`` drives them.
 
-A part of ``evaluation``. A metric is a dataclass without required parameters, registered by ``METRICS.register(name)``;
-a fresh one is made for each file.
+A part of ``evaluation``. A metric is a dataclass, registered by ``METRICS.register(name)``; a fresh one is made for
+each file. What it counts are fields with ``init=False``, so that no recipe can set them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,10 +85,10 @@ class Classification(Metric):
 
     columns: ClassVar[dict[str, str]] = {"top1": ".2f", "top5": ".2f"}
 
-    images: int = 0
-    correct: int = 0
-    correct5: int = 0
-    classes: int = 0
+    images: int = field(default=0, init=False)
+    correct: int = field(default=0, init=False)
+    correct5: int = field(default=0, init=False)
+    classes: int = field(default=0, init=False)
 
     def update(self, outputs: Outputs, reference: Outputs, target: NDArray[np.int64]) -> None:
         """As ``Metric.update``."""
@@ -119,8 +119,8 @@ class Agreement(Metric):
     columns: ClassVar[dict[str, str]] = {"differs": ".1f"}
     compares: ClassVar[bool] = True
 
-    images: int = 0
-    disagreements: int = 0
+    images: int = field(default=0, init=False)
+    disagreements: int = field(default=0, init=False)
 
     def update(self, outputs: Outputs, reference: Outputs, target: NDArray[np.int64]) -> None:
         """As ``Metric.update``."""
@@ -141,8 +141,8 @@ class Distance(Metric):
     columns: ClassVar[dict[str, str]] = {"sqnr": ".1f"}
     compares: ClassVar[bool] = True
 
-    signal: float = 0.0
-    noise: float = 0.0
+    signal: float = field(default=0.0, init=False)
+    noise: float = field(default=0.0, init=False)
 
     def update(self, outputs: Outputs, reference: Outputs, target: NDArray[np.int64]) -> None:
         """As ``Metric.update``."""

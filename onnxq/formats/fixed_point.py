@@ -179,14 +179,14 @@ class FixedPoint(Format):
 
     def problems(self) -> list[str]:
         """Whether the parameters are what they should be."""
-        rate = number("overflow_rate", self.overflow_rate, 0)
+        rate = number("fixed-point.overflow_rate", self.overflow_rate, 0)
         if not rate and self.overflow_rate >= 1:
-            rate = ["`overflow_rate` must be below 1"]
+            rate = ["`fixed-point.overflow_rate` must be below 1"]
         return [
             *rate,
-            *one_of("rounding", self.rounding, ROUNDINGS),
-            *one_of("overflow", self.overflow, OVERFLOWS),
-            *boolean("bit_true", self.bit_true),
+            *one_of("fixed-point.rounding", self.rounding, ROUNDINGS),
+            *one_of("fixed-point.overflow", self.overflow, OVERFLOWS),
+            *boolean("fixed-point.bit_true", self.bit_true),
         ]
 
     def at_ends(self, bits: int | None, own: float) -> tuple[Format, float]:

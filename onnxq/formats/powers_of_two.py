@@ -96,7 +96,7 @@ class AdditivePowersOfTwo(Format):
 
     def problems(self) -> list[str]:
         """Whether the threshold is a positive number that float32 can hold."""
-        return [] if self.threshold is None else number("threshold", self.threshold, 1e-30, 1e30)
+        return [] if self.threshold is None else number("apot.threshold", self.threshold, 1e-30, 1e30)
 
     def at_ends(self, bits: int | None, own: float) -> tuple[Format, float]:
         """Affine."""

@@ -61,6 +61,11 @@ OTHERS = (
 )
 
 
+def _name_in(value: Any) -> Any:
+    """The name, of a choice that is written with parameters."""
+    return next(iter(value)) if isinstance(value, Mapping) and len(value) == 1 else value
+
+
 def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     """A recipe with some of it replaced, by flat names.
 
@@ -77,7 +82,7 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     problems = [
         f"`{name}`: no {given[name]!r}; use one of {', '.join(choices())}"
         for name, choices in OPTIONS.items()
-        if name in given and given[name] not in choices()
+        if name in given and _name_in(given[name]) not in choices()
     ]
     for name in ("renormalize", "moving_average", "symmetric", "bit_true", "published"):
         problems += boolean(name, given[name]) if name in given else []

@@ -73,7 +73,8 @@ class Parts:
         scheme, grid = self.given.get("scheme"), self.given.get("weights")
         if grid is not None:
             self.weights = replace(self.weights, format=None if grid == "uniform" else FORMATS.parse(grid))
-        if scheme in CLIPPINGS.names():
+        name = next(iter(scheme)) if isinstance(scheme, Mapping) else scheme
+        if name in CLIPPINGS.names():
             self._on_activations(clipping=CLIPPINGS.parse(scheme), format=None)
         elif scheme is not None:
             form = Symmetric() if scheme == "histogram" else FORMATS.parse(scheme)

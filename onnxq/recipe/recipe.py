@@ -53,14 +53,12 @@ class Recipe:
 
     @staticmethod
     def of(scheme: str | None = None, **options: Any) -> Recipe:
-        """A recipe from flat names, those of the command line: ``Recipe.of("aciq-laplace", act_bits=4)``.
+        """A recipe from names, flat or not: ``Recipe.of("aciq-laplace", act_bits=4)``, as ``from_dict`` reads them.
 
         Raises:
             OnnxqError: there is no such name, or values do not go together.
         """
-        from onnxq.recipe.flat import with_options
-
-        return with_options(Recipe(), {"scheme": scheme, **options} if scheme is not None else options)
+        return Recipe.from_dict({"scheme": scheme, **options} if scheme is not None else options)
 
     def resolved(self, observed: str | None = None) -> Recipe:
         """The same without None, but for ``steps``.
