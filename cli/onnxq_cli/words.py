@@ -28,7 +28,6 @@ OPTIONS = {
     "fixed-point.overflow": "--overflow",
     "fixed-point.bit_true": "--bit-true",
     "apot.threshold": "--alpha",
-    "overrides.bits": "--edge-bits",
     "std_multiplier": "--std-multiplier",
     "scheme": "--scheme",
     **{

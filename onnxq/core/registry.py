@@ -1,7 +1,7 @@
 """Names of choices. A ground type: every kind of choice (formats, clipping rules, ...) has one registry.
 
-A choice is a dataclass with its own parameters, frozen unless it counts something. Recipes write it as its name, or as a
-mapping of its name to the parameters that differ from their defaults: ``percentile``, ``{percentile: {keep: 99.9}}``.
+A choice is a dataclass with its own parameters, frozen unless it counts something. Recipes write it as its name, or as
+a mapping of its name to the parameters that differ from their defaults: ``percentile``, ``{percentile: {keep: 99.9}}``.
 """
 
 from __future__ import annotations

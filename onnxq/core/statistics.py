@@ -38,6 +38,19 @@ class Origin:
     batch_size: int | None = None
     preprocessing: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def merge(self, other: Origin) -> Origin:
+        """Of statistics of two shards of images; what one does not say, the other may.
+
+        Raises:
+            OnnxqError: they say different things.
+        """
+        for name in ("points", "preprocessing"):
+            own, its = getattr(self, name), getattr(other, name)
+            if own and its and own != its:
+                raise OnnxqError(f"statistics of different {name} cannot be merged: {own} and {its}")
+        sizes = [size for size in (self.batch_size, other.batch_size) if size is not None]
+        return Origin(self.points or other.points, max(sizes, default=None), self.preprocessing or other.preprocessing)
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -91,7 +104,7 @@ class Statistics:
         Moving averages are weighted by the number of images.
 
         Raises:
-            OnnxqError: they belong to different models.
+            OnnxqError: they belong to different models, or were made in different ways.
         """
         same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving_percentile == other.moving_percentile
         if self.fingerprint != other.fingerprint or not same_tensors:
@@ -102,7 +115,8 @@ class Statistics:
             name: (average * self.images + other.moving[name] * other.images) / images
             for name, average in self.moving.items()
         }
-        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, self.origin)
+        origin = self.origin.merge(other.origin)
+        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, origin)
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file: JSON in ``meta``, and every field of all tensors as one array along the channels.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.core.granularity import Granularity
 
 
 @dataclass(frozen=True)
 class Target:
-    """Facts about the runtime that is to run a file, and what its files are made of.
+    """Facts about the runtime that is to run a file, and what its files are made of; subclasses state theirs.
 
     Attributes:
         writer: who writes the file: a name that ``rewrite.writers`` knows.
@@ -31,20 +32,20 @@ class Target:
         opset: of its files.
     """
 
-    writer: str = "onnxq"
-    points: tuple[str, ...] = ()
-    formats: tuple[str, ...] = ()
-    act_granularity: Granularity = Granularity.PER_CHANNEL
-    only_per_tensor: bool = False
-    bits_per_channel: bool = True
-    corrected_weights: bool = True
-    dynamic_ranges: bool = True
-    bits: tuple[int, ...] | None = None
-    symmetric_weights: bool = False
-    symmetric_activations: bool = False
-    zero_in_range: bool = False
-    integer_biases: bool = False
-    fused_operators: tuple[str, ...] = ()
-    moving_operators: tuple[str, ...] = ()
-    moves_codes: tuple[str, ...] = ()
-    opset: int = 21
+    writer: ClassVar[str] = "onnxq"
+    points: ClassVar[tuple[str, ...]] = ("inputs",)
+    formats: ClassVar[tuple[str, ...]] = ()
+    act_granularity: ClassVar[Granularity] = Granularity.PER_CHANNEL
+    only_per_tensor: ClassVar[bool] = False
+    bits_per_channel: ClassVar[bool] = True
+    corrected_weights: ClassVar[bool] = True
+    dynamic_ranges: ClassVar[bool] = True
+    bits: ClassVar[tuple[int, ...] | None] = None
+    symmetric_weights: ClassVar[bool] = False
+    symmetric_activations: ClassVar[bool] = False
+    zero_in_range: ClassVar[bool] = False
+    integer_biases: ClassVar[bool] = False
+    fused_operators: ClassVar[tuple[str, ...]] = ()
+    moving_operators: ClassVar[tuple[str, ...]] = ()
+    moves_codes: ClassVar[tuple[str, ...]] = ()
+    opset: ClassVar[int] = 21

@@ -26,7 +26,8 @@ def quantize_weight(
         choice: its format, bits and allocation.
     """
     params = fit(weight, choice, granularity)
-    return corrected(QuantizedWeight(rounding.codes(weight, params), params), weight, correction)
+    quantized = QuantizedWeight(rounding.codes(weight, params), params)
+    return corrected(quantized, weight, correction, holds_correction=choice.format.holds_correction)
 
 
 def quantize_alone(weight: Float32, recipe: Recipe) -> QuantizedWeight:
@@ -56,9 +57,11 @@ def fit(weight: Float32, choice: LayerChoice, granularity: Granularity) -> Weigh
     return choice.format.fit_weight(groups, choice.allocation.widths(spread_of(rows), error, choice.bits))
 
 
-def corrected(quantized: QuantizedWeight, weight: Float32, correction: Correction) -> QuantizedWeight:
+def corrected(
+    quantized: QuantizedWeight, weight: Float32, correction: Correction, *, holds_correction: bool
+) -> QuantizedWeight:
     """The same codes for values that have the mean (and the spread) of the weight, where the format can hold that."""
-    if not correction.moves:
+    if not correction.moves or not holds_correction:
         return quantized
     rows = weight.reshape(len(weight), -1)
     return quantized.corrected(*correction.gain_and_offset(rows, quantized.dequantized().reshape(rows.shape)))

@@ -40,6 +40,7 @@ class Format:
         has_widths: channels can have bits of their own.
         any_bits: bits can be fractions all the same.
         of_activations, of_weights: what it can be the format of.
+        by_threshold: its range is symmetric: of a rule it takes the threshold.
         takes_rule: its range follows from a clipping rule; other formats have their own.
         rule: the rule where none is asked for, by name.
         can_be_dynamic: ranges of the current batch can be computed.
@@ -52,6 +53,7 @@ class Format:
     any_bits: ClassVar[bool] = False
     of_activations: ClassVar[bool] = True
     of_weights: ClassVar[bool] = True
+    by_threshold: ClassVar[bool] = False
     takes_rule: ClassVar[bool] = True
     rule: ClassVar[str] = "aciq"
     can_be_dynamic: ClassVar[bool] = False

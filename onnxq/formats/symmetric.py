@@ -21,6 +21,7 @@ class Symmetric(Format):
     """Equal steps around zero; the rule says how far, or the threshold of smallest expected error is searched for."""
 
     rule: ClassVar[str] = "mse"
+    by_threshold: ClassVar[bool] = True
 
     def fit_activation(self, observed: Observed, bits: float, rule: RangeRule) -> MidTreadParams:
         """Up to the rule's threshold on both sides."""

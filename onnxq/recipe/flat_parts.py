@@ -23,7 +23,7 @@ from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.recipe import Recipe
 from onnxq.recipe.rounding import ROUNDINGS
-from onnxq.recipe.steps import CORRECT_BIASES, STEPS
+from onnxq.recipe.steps import CORRECT_BIASES, STEPS, Default, Step
 from onnxq.recipe.targets import TARGETS
 
 CORRECTED = {"none": None, "statistics": CORRECT_BIASES, "images": "correct-biases-on-images"}
@@ -79,7 +79,7 @@ class Parts:
         elif scheme is not None:
             form = Symmetric() if scheme == "histogram" else FORMATS.parse(scheme)
             self._on_activations(format=form, clipping=None)
-            if grid is None:
+            if grid is None or (grid == "uniform" and isinstance(form, Symmetric)):
                 self.weights = replace(self.weights, format=form)
         self._clipping()
         self._symmetric(grid)
@@ -154,19 +154,20 @@ class Parts:
             self._on_activations(dynamic=dynamic)
 
     def _overrides(self) -> tuple[Override, ...]:
+        """Those there are, with what is asked for put in: thresholds before them all, what is skipped behind."""
         kept = list(self.recipe.overrides)
-        ends = [entry for entry in kept if entry.layers == FIRST_AND_LAST]
-        others = [entry for entry in kept if entry.layers != FIRST_AND_LAST]
-        if (bits := self.given.get("edge_bits")) is not None:
-            ends = [Override(FIRST_AND_LAST, weight_bits=bits, act_bits=bits)]
         thresholds = self._thresholds()
-        if thresholds and not ends:
-            ends = [Override(FIRST_AND_LAST)]
+        ends = [entry for entry in kept if entry.layers == FIRST_AND_LAST]
+        if (bits := self.given.get("edge_bits")) is not None:
+            asked = Override(FIRST_AND_LAST, weight_bits=bits, act_bits=bits)
+            kept = [entry.merged(asked) if entry is ends[-1] else entry for entry in kept] if ends else [asked, *kept]
+        elif thresholds and not ends:
+            kept = [Override(FIRST_AND_LAST), *kept]  # thresholds are not for the ends
         skipped = self.given.get("skip", ())
         patterns = [skipped] if isinstance(skipped, str) else skipped
         if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
             raise OnnxqError(f"`skip` must be a list of names or patterns, not {skipped!r}")
-        return (*thresholds, *ends, *others, *(Override(pattern, skip=True) for pattern in patterns))
+        return (*thresholds, *kept, *(Override(pattern, skip=True) for pattern in patterns))
 
     def _thresholds(self) -> list[Override]:
         """``alpha``: layer name or pattern -> {"weight": in standard deviations, "activation": in its units}."""
@@ -202,7 +203,9 @@ class Parts:
                 f"`{'target' if target == 'tensorrt' else 'placement'}` "
                 f"{target if target == 'tensorrt' else placement} goes with `format` qdq"
             )
-        if target in (None, "onnxruntime") and placement == INTEGER:
+        if form == "onnxq" and target in (None, "onnxruntime"):  # as of old: that was the name of no target at all
+            changes["target"] = TARGETS.parse(form)
+        elif target in (None, "onnxruntime") and placement == INTEGER:
             changes["target"] = TARGETS.parse("onnxruntime")
         elif form == QDQ and target in (None, "onnxruntime"):  # as of old: onnxruntime was the name of the other target
             changes["target"] = TARGETS.parse(QDQ)
@@ -214,11 +217,11 @@ class Parts:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")
         if asked is None and not match:
             return {}
-        changed = replace(self.recipe, weights=self.weights, activations=self.activations, **self._file())
-        steps = list(changed.resolved_steps())
+        steps: list[Step] = list(self.recipe.steps) if self.recipe.steps is not None else [Default()]
         if asked is not None:
             name = CORRECTED[asked]
-            kept = [step for step in steps if STEPS.name_of(step) not in CORRECTED.values()]
+            replaced = (*filter(None, CORRECTED.values()), "default")
+            kept = [step for step in steps if STEPS.name_of(step) not in replaced]
             steps = [*([STEPS.parse(name)] if name is not None else []), *kept]
         if match:
             steps.append(STEPS.parse("match-outputs"))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from onnxq.allocation import ALLOCATIONS, Allocation
 from onnxq.core.checks import boolean, number
+from onnxq.core.coerce import coerce
 from onnxq.core.layers import Layer
 from onnxq.core.target import Target
-from onnxq.formats import Format
+from onnxq.formats import FORMATS, Format
 
 FIRST_AND_LAST = "first-and-last"
 
@@ -51,26 +52,37 @@ class Override:
     act_format: Format | None = None
     skip: bool = False
 
+    def __post_init__(self) -> None:
+        coerce(self, {"weight_format": FORMATS.parse, "act_format": FORMATS.parse})
+
     def covers(self, layer: Layer) -> bool:
         """Whether it is for this layer."""
         return layer.first_or_last if self.layers == FIRST_AND_LAST else fnmatchcase(layer.name, self.layers)
 
     def problems(self) -> list[str]:
-        """What is wrong with it, a sentence each."""
+        """What is wrong with it by itself, a sentence each."""
         found = boolean("skip", self.skip)
         if not isinstance(self.layers, str):
             found.append(f"`layers` must be a name or a pattern, not {self.layers!r}")
+        name = self.bits_name
         for form, bits in ((self.weight_format, self.weight_bits), (self.act_format, self.act_bits)):
             found += form.problems() if form is not None else []
-            if bits is not None:
-                found += number("bits", bits, 2, form.most_bits if form is not None else 16)
-        if (
-            self.layers == FIRST_AND_LAST
-            and not found
-            and any((bits or 0) % 1 for bits in (self.weight_bits, self.act_bits))
-        ):
-            found.append("`edge_bits` must be a whole number")
+            found += number(name, bits, 2, 16) if bits is not None else []
+        if self.layers == FIRST_AND_LAST and not found:
+            whole = not any((bits or 0) % 1 for bits in (self.weight_bits, self.act_bits))
+            found += [] if whole else [f"`{name}` must be a whole number"]
         return found
+
+    @property
+    def bits_name(self) -> str:
+        """What messages call its bits."""
+        return "edge_bits" if self.layers == FIRST_AND_LAST else "overrides.bits"
+
+    def merged(self, later: Override) -> Override:
+        """Of the same layers: what the later one says, and this one where that says nothing."""
+        fields = ("weight_bits", "act_bits", "weight_format", "act_format")
+        said = {name: getattr(later, name) for name in fields if getattr(later, name) is not None}
+        return replace(self, skip=self.skip or later.skip, **said)
 
     def on_weights(self, choice: LayerChoice, target: Target) -> LayerChoice:
         """What the weights of a layer get that it covers, instead of ``choice``."""

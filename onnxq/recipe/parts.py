@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from onnxq.allocation import ALLOCATIONS, Allocation
 from onnxq.clipping import CLIPPINGS, Clipping
 from onnxq.core.checks import boolean, number
+from onnxq.core.coerce import coerce
 from onnxq.core.granularity import Granularity
 from onnxq.core.target import Target
 from onnxq.formats import FORMATS, Format
@@ -34,6 +35,10 @@ class Weights:
     allocation: Allocation | None = None
     correction: Correction | None = None
 
+    def __post_init__(self) -> None:
+        readers = {"format": FORMATS.parse, "granularity": Granularity.parse, "allocation": ALLOCATIONS.parse}
+        coerce(self, {**readers, "correction": CORRECTIONS.parse})
+
     def resolved(self, target: Target) -> Weights:
         """The same without None."""
         chosen = (self.format or FORMATS.parse("affine")).on(target, weights=True)
@@ -51,15 +56,20 @@ class Weights:
     def problems(self, target: Target) -> list[str]:
         """What does not go together in resolved ones, a sentence each."""
         assert self.format is not None and self.allocation is not None and self.correction is not None
-        found = _common_problems("weights", self.format, self.bits, self.granularity, self.allocation, target)
-        if not self.format.of_weights:
-            found.append(f"`weights.format`: {FORMATS.name_of(self.format)} is a format of activations only")
+        found = self.problems_with(self.format, self.bits, self.allocation, target)
         if self.correction.moves and not (target.corrected_weights and self.format.holds_correction):
             found.append(
                 "`weights.correction` must be none: the target or the format keeps weights on their grid (fixed point, "
                 "and standard QuantizeLinear)"
             )
-        if self.format.any_bits and self.granularity is not Granularity.PER_CHANNEL:
+        return found
+
+    def problems_with(self, form: Format, bits: float, allocation: Allocation, target: Target) -> list[str]:
+        """The same for a weight of this format and these bits."""
+        found = _common_problems("weights", form, bits, self.granularity, allocation, target)
+        if not form.of_weights:
+            found.append(f"`weights.format`: {FORMATS.name_of(form)} is a format of activations only")
+        if form.any_bits and self.granularity is not Granularity.PER_CHANNEL:
             found.append("`weights.granularity` must be per-channel with mid-tread weights")
         return found
 
@@ -84,6 +94,10 @@ class Activations:
     allocation: Allocation | None = None
     dynamic: bool = False
 
+    def __post_init__(self) -> None:
+        readers = {"format": FORMATS.parse, "granularity": Granularity.parse, "allocation": ALLOCATIONS.parse}
+        coerce(self, {**readers, "clipping": CLIPPINGS.parse})
+
     def resolved(self, target: Target) -> Activations:
         """The same without None."""
         chosen = (self.format or FORMATS.parse("affine")).on(target, weights=False)
@@ -100,21 +114,26 @@ class Activations:
     def problems(self, target: Target) -> list[str]:
         """What does not go together in resolved ones, a sentence each."""
         assert self.format is not None and self.allocation is not None and self.clipping is not None
-        found = _common_problems("activations", self.format, self.bits, self.granularity, self.allocation, target)
+        found = self.problems_with(self.format, self.bits, self.allocation, target)
         found += [*self.clipping.problems(), *boolean("activations.dynamic", self.dynamic)]
-        name = CLIPPINGS.name_of(self.clipping)
-        if not self.format.of_activations:
-            found.append(f"`activations.format`: {FORMATS.name_of(self.format)} is a format of weights only")
-        symmetric = FORMATS.name_of(self.format) == "symmetric"
-        if symmetric and not self.clipping.symmetric:
-            found.append(f"symmetric ranges do not go with the clipping rule {name}")
-        if self.clipping.only_symmetric and not symmetric:
-            found.append(f"the clipping rule {name} is one of symmetric ranges: take `activations.format` symmetric")
-        if self.dynamic and not (self.format.can_be_dynamic and self.clipping.dynamic and target.dynamic_ranges):
-            rules = ", ".join(rule for rule in CLIPPINGS.names() if CLIPPINGS.parse(rule).dynamic)
-            found.append(f"dynamic ranges go with affine activations, onnxq's operators and the clipping rules {rules}")
         if target.only_per_tensor and self.granularity is not Granularity.PER_TENSOR:
             found.append("the target wants per-tensor activations: `activations.granularity`")
+        return found
+
+    def problems_with(self, form: Format, bits: float, allocation: Allocation, target: Target) -> list[str]:
+        """The same for an activation of this format and these bits."""
+        assert self.clipping is not None
+        found = _common_problems("activations", form, bits, self.granularity, allocation, target)
+        rule = CLIPPINGS.name_of(self.clipping)
+        if not form.of_activations:
+            found.append(f"`activations.format`: {FORMATS.name_of(form)} is a format of weights only")
+        if form.by_threshold and not self.clipping.symmetric:
+            found.append(f"symmetric ranges do not go with the clipping rule {rule}")
+        if form.takes_rule and self.clipping.only_symmetric and not form.by_threshold:
+            found.append(f"the clipping rule {rule} is one of symmetric ranges: take `symmetric`")
+        if self.dynamic and not (form.can_be_dynamic and self.clipping.dynamic and target.dynamic_ranges):
+            rules = ", ".join(name for name in CLIPPINGS.names() if CLIPPINGS.parse(name).dynamic)
+            found.append(f"dynamic ranges go with affine activations, onnxq's operators and the clipping rules {rules}")
         return found
 
     @property

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from functools import reduce
 from typing import Any
 
-from onnxq.core.checks import number
+from onnxq.core.coerce import coerce
 from onnxq.core.layers import Layer
 from onnxq.core.target import Target
 from onnxq.errors import OnnxqError
+from onnxq.formats import Format
+from onnxq.formats.fixed_point import FixedPoint
 from onnxq.recipe import writing
 from onnxq.recipe.override import FIRST_AND_LAST, LayerChoice, Override
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS, Points
 from onnxq.recipe.rounding import ROUNDINGS, Rounding
-from onnxq.recipe.steps import CORRECT_BIASES, STEPS, Step
+from onnxq.recipe.steps import CORRECT_BIASES, STEPS, Default, Step
 from onnxq.recipe.targets import TARGETS
 
 
@@ -48,6 +51,9 @@ class Recipe:
     metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        readers = {"points": POINTS.parse, "target": TARGETS.parse, "rounding": ROUNDINGS.parse}
+        sequences = {"steps": lambda steps: tuple(map(STEPS.parse, steps)), "overrides": tuple, "metrics": tuple}
+        coerce(self, {**readers, **sequences})
         if problems := self.problems():
             raise OnnxqError("; ".join(dict.fromkeys(problems)))
 
@@ -70,32 +76,50 @@ class Recipe:
             OnnxqError: the recipe, or its target, has quantizers elsewhere.
         """
         target = self.resolved_target
-        usable = observed if observed in target.points else target.points[0]
-        wanted = POINTS.name_of(self.points) if self.points is not None else usable
-        if observed not in (None, wanted) and self.activations is not None:
+        points = self._points(target, observed)
+        wanted = POINTS.name_of(points)
+        if observed is not None and self.activations is not None and wanted not in _known(observed):
+            instead = f", or quantize with `points` {observed}" if observed in target.points else ""
             raise OnnxqError(
                 f"the statistics were taken at `points` {observed}, the recipe has quantizers at {wanted}: run "
-                f"`onnxq calibrate` again, with the same `points`, or quantize with `points` {observed}"
+                f"`onnxq calibrate` again, with the same `points`{instead}"
             )
-        implied = [] if any(entry.layers == FIRST_AND_LAST for entry in self.overrides) else [Override(FIRST_AND_LAST)]
-        return replace(
-            self,
-            weights=self.weights.resolved(target),
-            activations=self.activations and self.activations.resolved(target),
-            points=self.points or POINTS.parse(usable),
-            target=target,
-            rounding=self.rounding or ROUNDINGS.parse("nearest"),
-            overrides=(*implied, *self.overrides),
-        )
+        return self._filled(target, points)
+
+    def _points(self, target: Target, observed: str | None) -> Points:
+        if self.points is not None:
+            return self.points
+        known = _known(observed) if observed is not None and self.activations is not None else ()
+        return POINTS.parse(next((name for name in known if name in target.points), target.points[0]))
+
+    def _filled(self, target: Target, points: Points) -> Recipe:
+        """The same without None, and without another look for problems."""
+        ends = [entry for entry in self.overrides if entry.layers == FIRST_AND_LAST]
+        first = reduce(Override.merged, ends, Override(FIRST_AND_LAST))
+        others = [entry for entry in self.overrides if entry.layers != FIRST_AND_LAST]
+        before = self.overrides.index(ends[0]) if ends else 0
+        filled = {
+            "weights": self.weights.resolved(target),
+            "activations": self.activations and self.activations.resolved(target),
+            "points": points,
+            "target": target,
+            "rounding": self.rounding or ROUNDINGS.parse("nearest"),
+            "overrides": (*others[:before], first, *others[before:]),
+        }
+        whole = object.__new__(Recipe)
+        for entry in fields(self):
+            object.__setattr__(whole, entry.name, filled.get(entry.name, getattr(self, entry.name)))
+        return whole
 
     def resolved_steps(self, *, has_statistics: bool = True) -> tuple[Step, ...]:
         """The refinements, in order; by default what statistics, if there are any, allow."""
-        if self.steps is not None:
-            return self.steps
         tells = self.activations is None or self.activations.tell_mean
         needed = self.activations is not None  # then to be asked for, whatever the steps
         can = self.resolved_points.at_inputs and tells and (has_statistics or needed)
-        return (STEPS.parse(CORRECT_BIASES),) if can else ()
+        usual = (STEPS.parse(CORRECT_BIASES),) if can else ()
+        if self.steps is None:
+            return usual
+        return tuple(step for asked in self.steps for step in (usual if isinstance(asked, Default) else (asked,)))
 
     @property
     def resolved_points(self) -> Points:
@@ -105,8 +129,9 @@ class Recipe:
     def problems(self) -> list[str]:
         """All that is wrong, a sentence each, by the objects that know."""
         found = [problem for override in self.overrides for problem in override.problems()]
-        whole = self if self._is_resolved else self.resolved()
-        target, points, activations = whole.resolved_target, whole.resolved_points, whole.activations
+        target, points = self.resolved_target, self.resolved_points
+        whole = self._filled(target, points)
+        activations = whole.activations
         found += whole.weights.problems(target)
         found += activations.problems(target) if activations is not None else []
         if not found:
@@ -117,43 +142,46 @@ class Recipe:
             found.append(f"`points`: target {TARGETS.name_of(target)} has quantizers at {places}, not at {name}")
         if activations is None and self.points is not None and not points.at_inputs:
             found.append("`points`: without activations there are no quantizers to place")
-        if self._is_bit_true and not (whole._all_bit_true and name == "every-op"):
+        if self._is_bit_true and not (self._is_all_fixed_point and name == "every-op"):
             found.append("`bit_true` needs fixed point for weights and activations, and `points` every-op")
         for step in self.steps or ():
             found += step.problems(points, activations)
+        if not all(isinstance(metric, str) for metric in self.metrics):
+            found.append(f"`metrics` must be a list of names, not {list(self.metrics)}")
         return found
 
     @property
-    def _is_resolved(self) -> bool:
-        return self.rounding is not None and self.target is not None and self.points is not None
+    def _formats(self) -> list[Format | None]:
+        of_layers = [form for entry in self.overrides for form in (entry.weight_format, entry.act_format)]
+        of_activations = [self.activations.format] if self.activations is not None else [None]
+        return [self.weights.format, *of_activations, *filter(None, of_layers)]
+
+    @property
+    def _is_bit_true(self) -> bool:
+        return any(isinstance(form, FixedPoint) and form.bit_true for form in self._formats)
+
+    @property
+    def _is_all_fixed_point(self) -> bool:
+        return all(isinstance(form, FixedPoint) and form.bit_true for form in self._formats)
 
     @property
     def resolved_target(self) -> Target:
         """Who is to run the file."""
         return self.target or TARGETS.parse("onnxq")
 
-    @property
-    def _is_bit_true(self) -> bool:
-        forms = (self.weights.format, self.activations and self.activations.format)
-        return any(getattr(form, "bit_true", False) for form in forms)
-
-    @property
-    def _all_bit_true(self) -> bool:
-        forms = (self.weights.format, self.activations and self.activations.format)
-        return all(hasattr(form, "bit_true") for form in forms)
-
     def _override_problems(self, target: Target) -> list[str]:
-        """Whether a layer that each override covers by itself, an end among them, could get what it says."""
+        """Whether the layers that each override covers could get what it says."""
         found = []
         for override in self.overrides:
-            choices = [(override.on_weights(self._weights, target), override.weight_bits)]
+            if override.skip:
+                continue
+            choice = override.on_weights(self._weights, target)
+            told = self.weights.problems_with(choice.format, choice.bits, choice.allocation, target)
             if self.activations is not None:
-                choices.append((override.on_activations(self._activations, target), override.act_bits))
-            for choice, asked in choices:
-                name = "edge_bits" if override.layers == FIRST_AND_LAST else "overrides.bits"
-                found += number(name, choice.bits, 2, choice.format.most_bits) if asked is not None else []
-                if target.bits is not None and choice.bits not in target.bits and not override.skip:
-                    found.append(f"`{name}` must be {', '.join(map(str, target.bits))} for this target")
+                choice = override.on_activations(self._activations, target)
+                told += self.activations.problems_with(choice.format, choice.bits, choice.allocation, target)
+            part = "`edge_bits`" if override.layers == FIRST_AND_LAST else f"`overrides` of {override.layers}"
+            found += [problem.replace("`weights.bits`", part).replace("`activations.bits`", part) for problem in told]
         return found
 
     # ---- what each layer gets; of resolved recipes
@@ -237,6 +265,8 @@ class Recipe:
         """
         from onnxq.recipe.flat import with_options
 
+        if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+            raise OnnxqError("a recipe is a list of fields, each a name and a value")
         composed, flat = writing.split(content)
         return with_options(writing.read(Recipe, composed), flat)
 
@@ -253,6 +283,11 @@ class Recipe:
         """
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise OnnxqError(f"a recipe in JSON: {error}") from error
         return Recipe.from_dict(content)
+
+
+def _known(observed: str) -> tuple[str, ...]:
+    """Names of the points that statistics taken at these are good for."""
+    return observed, *POINTS.parse(observed).contain

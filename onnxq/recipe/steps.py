@@ -30,3 +30,9 @@ class Step:
 # The home lies above: it is imported when a step is looked up by its name, and not before.
 STEPS: Registry[Step] = Registry("step", "onnxq.refine")
 CORRECT_BIASES = "correct-biases"  # the default, where statistics tell enough
+
+
+@STEPS.register("default")
+@dataclass(frozen=True)
+class Default(Step):
+    """What is done where no steps are named, in a list with others."""

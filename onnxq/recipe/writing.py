@@ -72,12 +72,17 @@ def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     is_composed = {"activations", "points", "steps", "overrides", "metrics"} & set(content)
     names = set(is_composed)
-    if isinstance(content.get("weights"), Mapping):
+    if isinstance(content.get("weights"), (Mapping, Weights)) and not _is_choice(content["weights"]):
         names.add("weights")
     if names:
         names |= {"target", "rounding"} & set(content)
     composed = {name: value for name, value in content.items() if name in names}
     return composed, {name: value for name, value in content.items() if name not in names}
+
+
+def _is_choice(value: object) -> bool:
+    """Whether ``weights`` is a format with parameters, rather than a part of a recipe."""
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in FORMATS.names()
 
 
 def _default(field: Field[Any]) -> Any:
@@ -102,11 +107,15 @@ def _read_value(name: str, value: Any) -> Any:
     if name in CHOICES:
         return None if value is None else CHOICES[name].parse(value)
     readers: dict[str, Callable[[Any], Any]] = {
-        "granularity": _granularity,
-        "weights": lambda content: read(Weights, content),
-        "activations": lambda content: None if content is None else read(Activations, content),
+        "granularity": lambda name: None if name is None else Granularity.parse(name),
+        "weights": lambda content: content if isinstance(content, Weights) else read(Weights, content),
+        "activations": lambda content: (
+            content if content is None or isinstance(content, Activations) else read(Activations, content)
+        ),
         "steps": lambda names: tuple(STEPS.parse(entry) for entry in _list("steps", names)),
-        "overrides": lambda entries: tuple(read(Override, entry) for entry in _list("overrides", entries)),
+        "overrides": lambda entries: tuple(
+            entry if isinstance(entry, Override) else read(Override, entry) for entry in _list("overrides", entries)
+        ),
         "metrics": lambda names: tuple(_list("metrics", names)),
     }
     return readers[name](value) if name in readers else value
@@ -116,9 +125,3 @@ def _list(name: str, value: object) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         raise OnnxqError(f"`{name}` must be a list, not {value!r}")
     return list(value)
-
-
-def _granularity(value: object) -> Granularity | None:
-    if value is None or value in [str(known) for known in Granularity]:
-        return None if value is None else Granularity(str(value))
-    raise OnnxqError(f"`granularity`: no {value!r}; use one of {', '.join(Granularity)}")

@@ -73,7 +73,7 @@ class MatchOutputs(Refinement):
         few = [name for name in names if want[name].count < FEWEST_VALUES]
         notes += [
             f"layer {name}: {want[name].count} values a channel in a batch are too few to renormalize by; "
-            "larger batches (`batch_size` of the step) have more"
+            "the step takes larger batches as its parameter batch_size"
             for name in few
         ]
         names = [name for name in names if name not in few]

@@ -224,4 +224,4 @@ def test_bit_true_and_renormalized_files(small_model, small_data, tmp_path):
     written = recipe_of(quantized)
     assert written.activations.format.bit_true
     assert written.activations.bits == 12
-    assert [step.passes for step in written.steps] == [2]
+    assert [step.passes for step in written.resolved_steps()] == [2]

@@ -1,6 +1,7 @@
 """A target as a user would add it: 7-bit weights in standard operators, in files that say who they are for."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.recipe import TARGETS
 from onnxq.recipe.targets.onnxruntime import OnnxRuntime
@@ -10,8 +11,8 @@ from onnxq.rewrite import WRITERS, writer
 @TARGETS.register("seven-bits")
 @dataclass(frozen=True)
 class SevenBits(OnnxRuntime):
-    writer: str = "seven-bits"
-    bits: tuple[int, ...] | None = (7, 8)
+    writer: ClassVar = "seven-bits"
+    bits: ClassVar = (7, 8)
 
 
 @writer("seven-bits")

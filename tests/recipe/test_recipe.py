@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_flow import COMBINATIONS
 
+from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
 from onnxq.core.registry import Registry
+from onnxq.decide.weights import quantize_weight
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import Affine
 from onnxq.formats.fixed_point import FixedPoint
@@ -20,7 +22,7 @@ from onnxq.formats.powers_of_two import AdditivePowersOfTwo
 from onnxq.formats.symmetric import Symmetric
 from onnxq.recipe import Activations, Override, Recipe, Weights
 from onnxq.recipe.files import load_recipe, recipe_names
-from onnxq.recipe.flat import OPTIONS
+from onnxq.recipe.flat import OPTIONS, with_options
 from onnxq.recipe.points.inputs import Inputs
 from onnxq.recipe.points.outputs import EveryOp
 from onnxq.recipe.targets.onnxruntime import OnnxRuntime
@@ -99,7 +101,7 @@ def test_nested_nonsense_is_an_error_or_a_recipe(part, content):
 
 
 def test_overrides_by_name_first_and_last_and_the_later_wins():
-    recipe = Recipe.of(weight_bits=3, act_bits=3)
+    recipe = Recipe.of("mse", weight_bits=3, act_bits=3)
     mixed = Override("Mixed*", weight_bits=6, act_format=Symmetric())
     recipe = replace(
         recipe, overrides=(mixed, Override("Mixed_2", weight_bits=5), Override("out", skip=True))
@@ -154,3 +156,104 @@ def test_a_name_is_registered_once():
     registry.register("x")(Affine)  # as on a reload
     with pytest.raises(ValueError, match="there is a thing 'x' already"):
         registry.register("x")(Symmetric)
+
+
+def overrides_of(recipe):
+    return [(entry.layers, entry.weight_bits, entry.skip) for entry in recipe.overrides]
+
+
+def test_options_leave_overrides_in_their_order():
+    written = {"overrides": [{"layers": "*", "bits": 5}, {"layers": "first-and-last", "bits": 6}]}
+    recipe = Recipe.from_dict(written)
+    for options in ({"weight_correction": "none"}, {"act_bits": 6}, {"renormalize": True}):
+        assert with_options(recipe, options).overrides == recipe.overrides
+    assert overrides_of(with_options(recipe, {"edge_bits": 7, "skip": "fc"})) == [
+        ("*", 5, False), ("first-and-last", 7, False), ("fc", None, True),
+    ]  # fmt: skip
+    assert recipe.resolved().weight_choice([layer("a", end=True)]).bits == 6
+
+
+def test_entries_for_the_ends_add_up():
+    both = (Override("first-and-last", weight_bits=6), Override("first-and-last", act_bits=5, skip=True))
+    whole = Recipe(overrides=both).resolved()
+    assert whole.overrides == (Override("first-and-last", weight_bits=6, act_bits=5, skip=True),)
+
+
+def test_steps_are_resolved_late():
+    """What `--renormalize` adds does not fix what comes before it."""
+    recipe = Recipe.of(renormalize=True)
+    assert [type(step).__name__ for step in recipe.resolved().resolved_steps()] == ["CorrectBiases", "MatchOutputs"]
+    assert [type(step).__name__ for step in recipe.resolved("outputs").resolved_steps()] == ["MatchOutputs"]
+    weights = Recipe.of(act_bits=None, renormalize=True).resolved()
+    assert [type(step).__name__ for step in weights.resolved_steps(has_statistics=False)] == ["MatchOutputs"]
+
+
+def test_statistics_serve_points_that_they_contain():
+    for observed in ("all-inputs", "integer"):
+        assert isinstance(Recipe.of(placement="inputs").resolved(observed).points, Inputs)
+    assert isinstance(Recipe.of(act_bits=8, weight_bits=8).resolved("integer").points, Inputs)
+    assert isinstance(Recipe.of(act_bits=None).resolved("outputs").points, Inputs), "there are no quantizers to place"
+
+
+def test_recipes_of_the_first_version_are_read():
+    """They had every field written, in flat names; what `target` said then was no target."""
+    old = {"scheme": "aciq", "act_bits": 4, "weight_bits": 4, "act_granularity": "per-channel", "weight_granularity":
+           "per-channel", "bit_alloc": "both", "weights": "uniform", "weight_correction": "mean", "bias_correction":
+           "statistics", "renormalize": False, "edge_bits": None, "skip": [], "placement": "inputs", "ranges": "static",
+           "std_multiplier": 2.0, "percentile": 99.99, "moving_average": False, "symmetric": False, "alpha": {},
+           "overflow_rate": 0.0, "rounding": "half_even", "overflow": "saturate", "bit_true": False, "format": "onnxq",
+           "target": "onnxruntime", "published": False}  # fmt: skip
+    recipe = Recipe.from_dict(old)
+    assert replace(recipe, steps=None).resolved() == Recipe.of("aciq").resolved()
+    assert recipe.resolved_steps() == Recipe().resolved_steps()
+
+
+def test_the_grid_of_weights_is_symmetric_with_the_scheme():
+    assert Recipe.of("histogram", weights="uniform") == Recipe.of("histogram")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"overrides": [{"layers": "*", "act_format": "kmeans"}]},
+        {"target": "qdq", "points": "inputs", "overrides": [{"layers": "*", "weight_format": "apot"}]},
+        {"target": "qdq", "points": "inputs", "overrides": [{"layers": "*", "bits": 4.5}]},
+        {"weights": {"format": "kmeans"}, "overrides": [{"layers": "*", "weight_bits": 3.5}]},
+        {"weights": {"format": "fixed-point", "bits": 12}, "overrides": [{"layers": "*", "weight_format": "affine"}]},
+        {"activations": {"format": "fixed-point", "bits": 12}, "overrides": [{"layers": "*", "act_format": "affine"}]},
+        {"activations": {"dynamic": True, "clipping": "minmax"}, "overrides": [{"layers": "*", "act_format": "apot"}]},
+        {"overrides": [{"layers": "*", "weight_format": {"fixed-point": {"bit_true": True}}}]},
+        {"metrics": [1, [2]]},
+        {"target": {"qdq": {"bits": 5}}},
+        {"overrides": [{"layers": 3}]},
+        {1: 2},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_written_is_refused(content):
+    with pytest.raises(OnnxqError, match=r"\w"):
+        Recipe.from_dict(content)
+
+
+def test_an_override_of_a_format_keeps_that_format_on_its_grid():
+    weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
+    entry = Override("*", weight_format=FixedPoint(), weight_bits=6)
+    recipe = Recipe(overrides=(entry,)).resolved()
+    choice = recipe.weight_choice([layer("a")])
+    quantized = quantize_weight(weight, choice, recipe.weights.granularity, recipe.rounding, recipe.weights.correction)
+    steps = quantized.dequantized() * 2.0**10
+    assert (steps == np.rint(steps)).all()
+
+
+def test_names_are_taken_for_objects():
+    assert Weights(format="apot", granularity="per-channel") == Weights(
+        AdditivePowersOfTwo(), granularity="per-channel"
+    )
+    assert Weights(granularity="per-channel").resolved(Qdq()).granularity is Granularity.PER_CHANNEL
+    assert Recipe(points="outputs", metrics=["distance"]) == Recipe.from_dict(
+        {"points": "outputs", "metrics": ["distance"]}
+    )
+    assert hash(Recipe(overrides=[Override("a")])) == hash(Recipe(overrides=(Override("a"),)))
+    for text in ("[]", "null", "3", '"abc"', "{"):
+        with pytest.raises(OnnxqError, match="recipe"):
+            Recipe.from_json(text)

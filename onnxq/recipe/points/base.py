@@ -22,10 +22,12 @@ class Points:
     Attributes:
         needs_shapes: it must know which tensors have images and channels.
         at_inputs: each layer reads a quantized tensor, whose statistics are known.
+        contain: names of other points whose statistics those of these have, too.
     """
 
     needs_shapes: ClassVar[bool] = False
     at_inputs: ClassVar[bool] = False
+    contain: ClassVar[tuple[str, ...]] = ()
 
     def of(self, network: Network) -> list[QuantPoint]:
         """The points of a network: those of layers first, then the others, each in execution order."""

@@ -48,4 +48,5 @@ class AllInputs(Inputs):
 
     needs_shapes: ClassVar[bool] = True
     at_inputs: ClassVar[bool] = False
+    contain: ClassVar[tuple[str, ...]] = ("inputs",)
     other_readers: ClassVar[tuple[str, ...]] = READERS

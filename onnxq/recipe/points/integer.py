@@ -21,6 +21,7 @@ class AroundIntegerKernels(Points):
 
     needs_shapes: ClassVar[bool] = True
     at_inputs: ClassVar[bool] = True
+    contain: ClassVar[tuple[str, ...]] = ("inputs",)
     facts: ClassVar[OnnxRuntime] = OnnxRuntime()
 
     def of(self, network: Network) -> list[QuantPoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.core.target import Target
 from onnxq.recipe.targets.base import TARGETS
@@ -13,5 +14,5 @@ from onnxq.recipe.targets.base import TARGETS
 class Onnxq(Target):
     """Files that run on any ONNX Runtime, and faster where onnxq's kernels are installed."""
 
-    writer: str = "onnxq"
-    points: tuple[str, ...] = ("inputs", "outputs", "all-inputs", "every-op")
+    writer: ClassVar[str] = "onnxq"
+    points: ClassVar[tuple[str, ...]] = ("inputs", "outputs", "all-inputs", "every-op")

@@ -7,6 +7,7 @@ Measured with ONNX Runtime 1.31.1 (tests/recipe, tests/rewrite look at what it m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.core.granularity import Granularity
 from onnxq.core.target import Target
@@ -18,22 +19,25 @@ from onnxq.recipe.targets.base import TARGETS
 class OnnxRuntime(Target):
     """Files that run in integer kernels throughout."""
 
-    writer: str = "qdq"
-    points: tuple[str, ...] = ("integer",)
-    formats: tuple[str, ...] = ("affine", "symmetric")
-    act_granularity: Granularity = Granularity.PER_TENSOR
-    only_per_tensor: bool = True
-    bits_per_channel: bool = False
-    corrected_weights: bool = False
-    dynamic_ranges: bool = False
-    bits: tuple[int, ...] | None = (8,)
-    symmetric_weights: bool = True
-    zero_in_range: bool = True
-    integer_biases: bool = True
-    fused_operators: tuple[str, ...] = (
+    writer: ClassVar[str] = "qdq"
+    points: ClassVar[tuple[str, ...]] = ("integer",)
+    formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric")
+    act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
+    only_per_tensor: ClassVar[bool] = True
+    bits_per_channel: ClassVar[bool] = False
+    corrected_weights: ClassVar[bool] = False
+    dynamic_ranges: ClassVar[bool] = False
+    bits: ClassVar[tuple[int, ...] | None] = (8,)
+    symmetric_weights: ClassVar[bool] = True
+    zero_in_range: ClassVar[bool] = True
+    integer_biases: ClassVar[bool] = True
+    fused_operators: ClassVar[tuple[str, ...]] = (
         *("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid"),
     )
-    moving_operators: tuple[str, ...] = (
+    moving_operators: ClassVar[tuple[str, ...]] = (
         *("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose"),
     )
-    moves_codes: tuple[str, ...] = ("Slice", "Pad")  # ONNX Runtime leaves these two in float, unlike the others
+    moves_codes: ClassVar[tuple[str, ...]] = (
+        "Slice",
+        "Pad",
+    )  # ONNX Runtime leaves these two in float, unlike the others

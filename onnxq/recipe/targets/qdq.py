@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.core.target import Target
 from onnxq.recipe.targets.base import TARGETS
@@ -13,10 +14,10 @@ from onnxq.recipe.targets.base import TARGETS
 class Qdq(Target):
     """Valid ONNX for any runtime; integer kernels want more (``onnxruntime``, ``tensorrt``)."""
 
-    writer: str = "qdq"
-    points: tuple[str, ...] = ("inputs", "outputs")
-    formats: tuple[str, ...] = ("affine",)
-    bits_per_channel: bool = False
-    corrected_weights: bool = False
-    dynamic_ranges: bool = False
-    zero_in_range: bool = True
+    writer: ClassVar[str] = "qdq"
+    points: ClassVar[tuple[str, ...]] = ("inputs", "outputs")
+    formats: ClassVar[tuple[str, ...]] = ("affine",)
+    bits_per_channel: ClassVar[bool] = False
+    corrected_weights: ClassVar[bool] = False
+    dynamic_ranges: ClassVar[bool] = False
+    zero_in_range: ClassVar[bool] = True

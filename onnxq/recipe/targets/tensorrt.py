@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxq.core.granularity import Granularity
 from onnxq.core.target import Target
@@ -14,14 +15,14 @@ from onnxq.recipe.targets.base import TARGETS
 class TensorRT(Target):
     """Layers must read 8-bit inputs."""
 
-    writer: str = "qdq"
-    points: tuple[str, ...] = ("inputs", "integer")
-    formats: tuple[str, ...] = ("affine", "symmetric", "signed")
-    act_granularity: Granularity = Granularity.PER_TENSOR
-    only_per_tensor: bool = True
-    bits_per_channel: bool = False
-    corrected_weights: bool = False
-    dynamic_ranges: bool = False
-    bits: tuple[int, ...] | None = (8,)
-    symmetric_weights: bool = True
-    symmetric_activations: bool = True
+    writer: ClassVar[str] = "qdq"
+    points: ClassVar[tuple[str, ...]] = ("inputs", "integer")
+    formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric", "signed")
+    act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
+    only_per_tensor: ClassVar[bool] = True
+    bits_per_channel: ClassVar[bool] = False
+    corrected_weights: ClassVar[bool] = False
+    dynamic_ranges: ClassVar[bool] = False
+    bits: ClassVar[tuple[int, ...] | None] = (8,)
+    symmetric_weights: ClassVar[bool] = True
+    symmetric_activations: ClassVar[bool] = True
