@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from extensions import my_clipping, my_metric, my_step, my_target
+from extensions import my_clipping, my_format, my_metric, my_step, my_target
 from helpers import images, small_network
 from onnx import numpy_helper
 
@@ -15,7 +15,7 @@ import onnxq
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 
-EXTENSIONS = (my_clipping, my_metric, my_step, my_target)
+EXTENSIONS = (my_clipping, my_format, my_metric, my_step, my_target)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,26 @@ def test_a_clipping_rule(network, statistics, tmp_path):
         from_yaml(tmp_path, "activations: {clipping: {share: {share: 3}}}")
     with pytest.raises(OnnxqError, match=r"clipping rule share: part; its parameters are share"):
         from_yaml(tmp_path, "activations: {clipping: {share: {part: 3}}}")
+
+
+def test_a_number_format(network, statistics, tmp_path):
+    recipe = from_yaml(
+        tmp_path,
+        "{weights: {format: shift, bits: 8, allocation: none, correction: none},"
+        " activations: {format: shift, bits: 8, allocation: none}}",
+    )
+    onnxq.save_model(network, tmp_path / "float.onnx")
+    for name in (recipe, onnxq.Recipe.of("minmax", weights="shift", bit_alloc="none", weight_correction="none")):
+        result = onnxq.quantize(network, statistics, name)
+        scales = [weight.params.scale for weight in result.plan.weights.values()]  # type: ignore[attr-defined]
+        assert len(scales) > 0
+        assert all((np.log2(scale) % 1 == 0).all() for scale in scales)
+    result = onnxq.quantize(network, statistics, recipe)
+    assert all((np.log2(entry.scale) % 1 == 0).all() for entry in result.plan.activations.values())  # type: ignore[attr-defined]
+    onnxq.save_model(result.model, tmp_path / "quantized.onnx")
+    batches = [Batch(images(4), np.zeros(4, np.int64))]
+    files = [tmp_path / "float.onnx", tmp_path / "quantized.onnx"]
+    assert onnxq.evaluate(files, batches, metrics=["distance"])[1].values["sqnr"] > 20
 
 
 def test_a_metric(network, statistics, tmp_path):
