@@ -74,12 +74,12 @@ def quantize(
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
-    steps = steps_of(recipe, seen)
+    whole = resolved_for(recipe, seen)
+    steps = _refinements(whole, seen)
     batches = _checked_images(images, steps)
     actual = fingerprint(source)
     if seen is not None:
         seen.check_belongs(actual)
-    whole = resolved_for(recipe, seen)
     draft = _decided(source, seen, whole)
     for step in steps:
         draft = step.apply(draft, batches, Run(provider, progress))
@@ -100,15 +100,9 @@ def quantize(
     return Quantized(quantized, draft.plan, size_of(source), notes)
 
 
-def steps_of(recipe: Recipe, statistics: Statistics | None) -> list[Refinement]:
-    """The steps that will run."""
-    asked = resolved_for(recipe, statistics).resolved_steps(has_statistics=statistics is not None)
-    return [step for step in asked if isinstance(step, Refinement)]
-
-
 def passes_of(recipe: Recipe, statistics: Statistics | None) -> int:
     """How often images are run through while quantizing."""
-    return sum(step.passes for step in steps_of(recipe, statistics))
+    return _passes(_refinements(resolved_for(recipe, statistics), statistics))
 
 
 def resolved_for(recipe: Recipe, statistics: Statistics | None) -> Recipe:
@@ -118,6 +112,16 @@ def resolved_for(recipe: Recipe, statistics: Statistics | None) -> Recipe:
         OnnxqError: the statistics were taken at other points than the recipe's.
     """
     return recipe.resolved(statistics.origin.points if statistics is not None else None)
+
+
+def _refinements(recipe: Recipe, statistics: Statistics | None) -> list[Refinement]:
+    """The steps that will run, of a resolved recipe."""
+    asked = recipe.resolved_steps(has_statistics=statistics is not None)
+    return [step for step in asked if isinstance(step, Refinement)]
+
+
+def _passes(steps: list[Refinement]) -> int:
+    return sum(step.passes for step in steps)
 
 
 def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Recipe) -> Draft:
@@ -139,7 +143,7 @@ def _opset(recipe: Recipe) -> int:
 
 
 def _checked_images(images: Batches | None, steps: list[Refinement]) -> Batches:
-    passes = sum(step.passes for step in steps)
+    passes = _passes(steps)
     if passes and images is None:
         raise OnnxqError("steps that look at images need some: give `data`, or leave them out (`steps`)")
     if passes > 1 and isinstance(images, Iterator):

@@ -13,7 +13,7 @@ from onnxq.core.operator_call import SUBJECT, OperatorCall
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
 from onnxq.core.target import Target
 from onnxq.formats.base import FORMATS, BitArray, Format, RangeRule
-from onnxq.formats.expected import Steps
+from onnxq.formats.expected import OnHistograms, Steps
 from onnxq.formats.packing import packed_inputs, wide_calls
 
 FloatArray = NDArray[np.float32]
@@ -21,7 +21,7 @@ MOST_PACKED = 8  # bits; wider codes are stored as they are
 
 
 @dataclass(frozen=True)
-class AffineParams:
+class AffineParams(OnHistograms):
     """Parameters of a whole tensor (arrays of one value) or of each of its channels.
 
     Attributes:
@@ -54,15 +54,8 @@ class AffineParams:
         """As the function of this name."""
         return fake_quantize(x, self, axis)
 
-    def expected_squared_error(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[(x - q(x))^2], float64 [C], on histograms int64 [C, BINS]."""
-        return self._steps().expected_squared_error(histogram, anchor)
-
-    def expected_value(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[q(x)], float64 [C], on histograms int64 [C, BINS]."""
-        return self._steps().expected_value(histogram, anchor)
-
-    def _steps(self) -> Steps:
+    def grid(self) -> Steps:
+        """As ``OnHistograms.grid``."""
         first = -self.zero_point.astype(np.float64)
         return Steps(self.scale.astype(np.float64), first, first + np.exp2(self.bits) - 1)
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from onnxq.core.operator_call import SUBJECT, OperatorCall
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
-from onnxq.formats.expected import Levels
+from onnxq.formats.expected import Levels, OnHistograms
 from onnxq.formats.packing import packed_inputs
 
 FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class CodebookParams:
+class CodebookParams(OnHistograms):
     """Parameters of an activation as a whole (a scale of one value) or of each of its channels.
 
     Attributes:
@@ -32,15 +32,8 @@ class CodebookParams:
         """As the function of this name."""
         return fake_quantize(x, self, axis)
 
-    def expected_squared_error(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[(x - q(x))^2], float64 [C], on histograms int64 [C, BINS]."""
-        return self._levels().expected_squared_error(histogram, anchor)
-
-    def expected_value(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[q(x)], float64 [C], on histograms int64 [C, BINS]."""
-        return self._levels().expected_value(histogram, anchor)
-
-    def _levels(self) -> Levels:
+    def grid(self) -> Levels:
+        """As ``OnHistograms.grid``."""
         return Levels(self.scale.astype(np.float64), self.levels, bounds_of(self.levels))
 
     def quantizer_calls(self, rank: int) -> list[OperatorCall]:

@@ -11,6 +11,7 @@ their running integrals over the histogram.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,22 @@ class Levels:
             integrals.append(np.diff(at, axis=1) * anchor[:, None] ** (power - 1))
         count, first, second = integrals
         return count, first, second, self.levels.astype(np.float64) * scale[:, None]
+
+
+class OnHistograms(ABC):
+    """Parameters of an activation, as far as histograms go: their format says which grid they stand for."""
+
+    @abstractmethod
+    def grid(self) -> Steps | Levels:
+        """The values that quantization can give."""
+
+    def expected_squared_error(self, histogram: Counts, anchor: FloatArray) -> FloatArray:
+        """E[(x - q(x))^2], float64 [C], on histograms int64 [C, BINS]; arguments as of ``Steps``."""
+        return self.grid().expected_squared_error(histogram, anchor)
+
+    def expected_value(self, histogram: Counts, anchor: FloatArray) -> FloatArray:
+        """E[q(x)], float64 [C], likewise."""
+        return self.grid().expected_value(histogram, anchor)
 
 
 def _mean(histogram: Counts, width: FloatArray, antiderivative: FloatArray, at_edges: FloatArray) -> FloatArray:

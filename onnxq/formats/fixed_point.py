@@ -16,7 +16,7 @@ from onnxq.core.operator_call import SUBJECT, OperatorCall
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
 from onnxq.formats.affine import AffineParams
 from onnxq.formats.base import FORMATS, Format, RangeRule
-from onnxq.formats.expected import Steps
+from onnxq.formats.expected import OnHistograms, Steps
 
 FloatArray = NDArray[np.float32]
 Rounding = Literal["half_even", "half_up", "floor"]
@@ -28,7 +28,7 @@ MAX_FRACTION = 100  # of either sign: steps and their inverses stay normal float
 
 
 @dataclass(frozen=True)
-class FixedPointParams:
+class FixedPointParams(OnHistograms):
     """A format for a whole tensor (one value) or for each of its channels.
 
     Attributes:
@@ -46,15 +46,8 @@ class FixedPointParams:
         """As the function of this name."""
         return fake_quantize(x, self, axis)
 
-    def expected_squared_error(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[(x - q(x))^2], float64 [C], on histograms int64 [C, BINS]; overflow is taken to saturate."""
-        return self._steps().expected_squared_error(histogram, anchor)
-
-    def expected_value(self, histogram: NDArray[np.int64], anchor: NDArray[np.float64]) -> NDArray[np.float64]:
-        """E[q(x)], float64 [C], likewise."""
-        return self._steps().expected_value(histogram, anchor)
-
-    def _steps(self) -> Steps:
+    def grid(self) -> Steps:
+        """As ``OnHistograms.grid``; overflow is taken to saturate."""
         scale, half = np.exp2(-self.fraction_bits.astype(np.float64)), np.exp2(self.total_bits - 1.0)
         shift = 0.5 if self.rounding == "floor" else 0.0  # floor(u) = round(u - 1/2)
         return Steps(scale, np.array([-half]), np.array([half - 1]), shift)

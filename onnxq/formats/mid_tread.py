@@ -22,7 +22,7 @@ from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
 from onnxq.core.spread import spread_of
 from onnxq.formats.affine import AffineParams
 from onnxq.formats.base import FORMATS, Format, RangeRule
-from onnxq.formats.expected import Steps
+from onnxq.formats.expected import OnHistograms, Steps
 
 FloatArray = NDArray[np.float32]
 Bins = NDArray[np.float64]
@@ -30,7 +30,7 @@ MAX_BINS = 254.0  # codes of packed weights have 8 bits, and rounding of both en
 
 
 @dataclass(frozen=True)
-class MidTreadParams:
+class MidTreadParams(OnHistograms):
     """Parameters of a whole tensor (arrays of one value) or of each of its channels.
 
     Attributes:
@@ -47,15 +47,8 @@ class MidTreadParams:
         """As the function of this name."""
         return fake_quantize(x, self, axis)
 
-    def expected_squared_error(self, histogram: NDArray[np.int64], anchor: Bins) -> Bins:
-        """E[(x - q(x))^2], float64 [C], on histograms int64 [C, BINS]."""
-        return self._steps().expected_squared_error(histogram, anchor)
-
-    def expected_value(self, histogram: NDArray[np.int64], anchor: Bins) -> Bins:
-        """E[q(x)], float64 [C], on histograms int64 [C, BINS]."""
-        return self._steps().expected_value(histogram, anchor)
-
-    def _steps(self) -> Steps:
+    def grid(self) -> Steps:
+        """As ``OnHistograms.grid``."""
         return Steps(self.scale.astype(np.float64), self.first.astype(np.float64), self.last.astype(np.float64))
 
     def quantizer_calls(self, rank: int) -> list[OperatorCall]:

@@ -28,7 +28,7 @@ from onnxq.recipe.targets import TARGETS
 
 CORRECTED = {"none": None, "statistics": CORRECT_BIASES, "images": "correct-biases-on-images"}
 FIXED_POINT = ("rounding", "overflow", "overflow_rate", "bit_true")
-INTEGER, QDQ = "integer", "qdq"
+INTEGER = "integer"
 ALPHA = (
     "`alpha` must map names of layers to thresholds, positive numbers, like "
     '{"layer1.*": {"weight": 3.0, "activation": 6.0}}'
@@ -203,14 +203,11 @@ class Parts:
                 f"`{'target' if target == 'tensorrt' else 'placement'}` "
                 f"{target if target == 'tensorrt' else placement} goes with `format` qdq"
             )
-        if form == "onnxq" and target in (None, "onnxruntime"):  # as of old: that was the name of no target at all
-            changes["target"] = TARGETS.parse(form)
-        elif target in (None, "onnxruntime") and placement == INTEGER:
-            changes["target"] = TARGETS.parse("onnxruntime")
-        elif form == QDQ and target in (None, "onnxruntime"):  # as of old: onnxruntime was the name of the other target
-            changes["target"] = TARGETS.parse(QDQ)
-        elif target is not None or form is not None:
-            changes["target"] = TARGETS.parse(target or form)
+        told = "onnxruntime" if placement == INTEGER else form
+        if target in (None, "onnxruntime") and told is not None:
+            target = told  # as of old: onnxruntime was the name of whatever target format and placement tell
+        if target is not None:
+            changes["target"] = TARGETS.parse(target)
         return changes
 
     def _steps(self) -> dict[str, Any]:

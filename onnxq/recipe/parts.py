@@ -43,7 +43,7 @@ class Weights:
         """The same without None."""
         chosen = (self.format or FORMATS.parse("affine")).on(target, weights=True)
         granularity = self.granularity or Granularity.PER_CHANNEL
-        widths = target.bits_per_channel and chosen.has_widths and granularity is Granularity.PER_CHANNEL
+        widths = _can_have_widths(chosen, granularity, target)
         holds = target.corrected_weights and chosen.holds_correction
         return replace(
             self,
@@ -102,7 +102,7 @@ class Activations:
         """The same without None."""
         chosen = (self.format or FORMATS.parse("affine")).on(target, weights=False)
         granularity = self.granularity or target.act_granularity
-        widths = target.bits_per_channel and chosen.has_widths and granularity is Granularity.PER_CHANNEL
+        widths = _can_have_widths(chosen, granularity, target)
         return replace(
             self,
             format=chosen,
@@ -142,12 +142,16 @@ class Activations:
         return not self.dynamic and (self.format is None or self.format.tells_mean)
 
 
+def _can_have_widths(form: Format, granularity: Granularity | None, target: Target) -> bool:
+    """Whether channels can have bits of their own."""
+    return target.bits_per_channel and form.has_widths and granularity is Granularity.PER_CHANNEL
+
+
 def _common_problems(
     part: str, form: Format, bits: float, granularity: Granularity | None, allocation: Allocation, target: Target
 ) -> list[str]:
     found = [*form.problems(), *number(f"{part}.bits", bits, LEAST_BITS, form.most_bits)]
-    possible = target.bits_per_channel and form.has_widths and granularity is Granularity.PER_CHANNEL
-    if allocation.gives_widths and not possible:
+    if allocation.gives_widths and not _can_have_widths(form, granularity, target):
         found.append(f"`{part}.allocation`: bits per channel go with per-channel affine formats and onnxq's operators")
     if not found and bits % 1 and not allocation.gives_widths and not form.any_bits:
         found.append(f"`{part}.bits` can be a fraction only where channels have bits of their own")

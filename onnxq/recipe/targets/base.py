@@ -1,8 +1,27 @@
-"""The names of targets. A part of ``recipe.targets``; ``onnxq.core.target`` says what a target is."""
+"""The names of targets, and what those with integer kernels share. A part of ``recipe.targets``.
+
+``onnxq.core.target`` says what a target is.
+"""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from onnxq.core.granularity import Granularity
 from onnxq.core.registry import Registry
 from onnxq.core.target import Target
 
 TARGETS: Registry[Target] = Registry("target", "onnxq.recipe.targets")
+
+
+class IntegerTarget(Target):
+    """Runtimes whose kernels compute with 8-bit codes: a scale for each tensor, and for each channel of a weight."""
+
+    writer: ClassVar[str] = "qdq"
+    act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
+    only_per_tensor: ClassVar[bool] = True
+    bits_per_channel: ClassVar[bool] = False
+    corrected_weights: ClassVar[bool] = False
+    dynamic_ranges: ClassVar[bool] = False
+    bits: ClassVar[tuple[int, ...] | None] = (8,)
+    symmetric_weights: ClassVar[bool] = True

@@ -9,26 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from onnxq.core.granularity import Granularity
-from onnxq.core.target import Target
-from onnxq.recipe.targets.base import TARGETS
+from onnxq.recipe.targets.base import TARGETS, IntegerTarget
 
 
 @TARGETS.register("onnxruntime")
 @dataclass(frozen=True)
-class OnnxRuntime(Target):
+class OnnxRuntime(IntegerTarget):
     """Files that run in integer kernels throughout."""
 
-    writer: ClassVar[str] = "qdq"
     points: ClassVar[tuple[str, ...]] = ("integer",)
     formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric")
-    act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
-    only_per_tensor: ClassVar[bool] = True
-    bits_per_channel: ClassVar[bool] = False
-    corrected_weights: ClassVar[bool] = False
-    dynamic_ranges: ClassVar[bool] = False
-    bits: ClassVar[tuple[int, ...] | None] = (8,)
-    symmetric_weights: ClassVar[bool] = True
     zero_in_range: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True
     fused_operators: ClassVar[tuple[str, ...]] = (
@@ -37,7 +27,4 @@ class OnnxRuntime(Target):
     moving_operators: ClassVar[tuple[str, ...]] = (
         *("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose"),
     )
-    moves_codes: ClassVar[tuple[str, ...]] = (
-        "Slice",
-        "Pad",
-    )  # ONNX Runtime leaves these two in float, unlike the others
+    moves_codes: ClassVar[tuple[str, ...]] = ("Slice", "Pad")  # ONNX Runtime leaves these two in float
