@@ -21,11 +21,16 @@ from onnxq.decide import decide
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph, to_model
-from onnxq.graph.model_files import fingerprint, load_model, set_metadata, size_of
+from onnxq.graph.model_files import fingerprint, fixed_batch_size, load_model, set_metadata, size_of
 from onnxq.graph.normalize import normalize
+from onnxq.observe.calibrate import calibrate
 from onnxq.operators import fixed_point_conv
 from onnxq.recipe import Recipe
+from onnxq.recipe.parts import Activations
+from onnxq.recipe.points import Points
 from onnxq.refine import Draft, Refinement, Run
+from onnxq.refine.held_back import EVERY, HeldBack
+from onnxq.refine.take_steps import Distances, take_steps
 from onnxq.rewrite import carry_out
 from onnxq.rewrite.integer_types import INT2_OPSET
 
@@ -43,12 +48,14 @@ class Quantized:
     Attributes:
         float_bytes: size of the float model, its external data included.
         notes: what was asked for and could not be expressed, a sentence each.
+        distances: to the float network, step by step.
     """
 
     model: onnx.ModelProto
     plan: Plan
     float_bytes: int
     notes: tuple[str, ...]
+    distances: Distances
 
 
 def quantize(
@@ -57,6 +64,7 @@ def quantize(
     recipe: Recipe,
     *,
     images: Batches | None = None,
+    hold_back: int = EVERY,
     provider: str = "auto",
     progress: Callable[[int], None] | None = None,
 ) -> Quantized:
@@ -64,27 +72,33 @@ def quantize(
 
     Args:
         model: a model, or its path.
-        statistics: of that model, or their path; None where only weights are quantized.
-        images: preprocessed batches, float32 [N, C, H, W], for the steps that run images through the network; it is
-            gone through once for each pass (``Loader.images``, or a list). ``provider`` and ``progress`` as in
+        statistics: of that model, or their path; None where only weights are quantized, or to calibrate on ``images``.
+        images: preprocessed batches, float32 [N, C, H, W], for what looks at images; they are gone through once for
+            each pass (``passes_of``; ``Loader.images``, or a list). ``provider`` and ``progress`` as in
             ``onnxq.calibrate``.
+        hold_back: one of so many images is held back from all steps, to judge them: a step that takes the network
+            further from the float one is undone. 0: none is.
 
     Raises:
         OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
-    whole = resolved_for(recipe, seen)
-    steps = _refinements(whole, seen)
-    batches = _checked_images(images, steps)
+    whole = resolved_for(recipe, seen, has_images=images is not None)
+    calibrates = _calibrates(whole, seen, images is not None)
+    steps = _refinements(whole, has_statistics=seen is not None or calibrates)
+    _check_images(images, _passes(steps) + calibrates)
+    held = HeldBack(images if images is not None else (), hold_back, fixed_batch_size(source) is not None)
+    run = Run(provider, progress)
+    if calibrates:
+        seen = _calibrated(source, held, whole.resolved_points, whole.activations, run)
     actual = fingerprint(source)
     if seen is not None:
         seen.check_belongs(actual)
-    draft = _decided(source, seen, whole)
-    for step in steps:
-        draft = step.apply(draft, batches, Run(provider, progress))
+    draft, distances = take_steps(_decided(source, seen, whole), steps, held, run)
+    first = (WITHOUT_STATISTICS,) if seen is None and not steps and whole.steps is None else ()
     graph = draft.graph.copy()
-    notes = (*draft.notes, *carry_out(graph, draft.plan))
+    notes = (*first, *draft.notes, *carry_out(graph, draft.plan))
     is_native = any(node.op == fixed_point_conv.NAME for node in graph.nodes)
     quantized = to_model(graph, source)
     set_metadata(
@@ -94,29 +108,53 @@ def quantize(
             "onnxq.recipe": recipe.to_json(),
             "onnxq.source": actual,
             "onnxq.calibration_images": str(seen.images if seen is not None else 0),
+            **({"onnxq.distances": distances.to_json()} if distances.images else {}),
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },
     )
-    return Quantized(quantized, draft.plan, size_of(source), notes)
+    return Quantized(quantized, draft.plan, size_of(source), notes, distances)
 
 
-def passes_of(recipe: Recipe, statistics: Statistics | None) -> int:
-    """How often images are run through while quantizing."""
-    return _passes(_refinements(resolved_for(recipe, statistics), statistics))
+def passes_of(recipe: Recipe, statistics: Statistics | None, *, has_images: bool = False) -> int:
+    """How often images are run through while quantizing, calibration included where there are no statistics."""
+    whole = resolved_for(recipe, statistics, has_images=has_images)
+    calibrates = _calibrates(whole, statistics, has_images)
+    return _passes(_refinements(whole, has_statistics=statistics is not None or calibrates)) + calibrates
 
 
-def resolved_for(recipe: Recipe, statistics: Statistics | None) -> Recipe:
+def resolved_for(recipe: Recipe, statistics: Statistics | None, *, has_images: bool = False) -> Recipe:
     """The recipe without None, its points those of the statistics where nothing else is asked for.
 
     Raises:
         OnnxqError: the statistics were taken at other points than the recipe's.
     """
-    return recipe.resolved(statistics.origin.points if statistics is not None else None)
+    observed = statistics.origin.points if statistics is not None else None
+    return recipe.resolved(observed, has_images=has_images)
 
 
-def _refinements(recipe: Recipe, statistics: Statistics | None) -> list[Refinement]:
+def _calibrates(recipe: Recipe, statistics: Statistics | None, has_images: bool) -> bool:
+    """Whether statistics are to be taken."""
+    return has_images and statistics is None and recipe.activations is not None
+
+
+def _calibrated(
+    source: onnx.ModelProto, images: Batches, points: Points, asked: Activations | None, run: Run
+) -> Statistics:
+    """The statistics that activations need."""
+    moving = asked.clipping.moving_percentile if asked is not None and asked.clipping is not None else None
+    return calibrate(
+        source,
+        images,
+        provider=run.provider,
+        points=points,
+        moving_percentile=moving,
+        progress=run.progress,
+    )
+
+
+def _refinements(recipe: Recipe, *, has_statistics: bool) -> list[Refinement]:
     """The steps that will run, of a resolved recipe."""
-    asked = recipe.resolved_steps(has_statistics=statistics is not None)
+    asked = recipe.resolved_steps(has_statistics=has_statistics)
     return [step for step in asked if isinstance(step, Refinement)]
 
 
@@ -132,9 +170,7 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
     network = network_of(graph)
     plan = decide(network.layers, points.of(network), statistics, recipe)
     notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]
-    if statistics is None and recipe.steps is None:
-        notes.insert(0, WITHOUT_STATISTICS)
-    return Draft(source, graph, network, statistics, plan, tuple(notes))
+    return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))
 
 
 def _opset(recipe: Recipe) -> int:
@@ -142,10 +178,8 @@ def _opset(recipe: Recipe) -> int:
     return INT2_OPSET if target.writer == "qdq" and recipe.narrowest_weights <= 2 else target.opset
 
 
-def _checked_images(images: Batches | None, steps: list[Refinement]) -> Batches:
-    passes = _passes(steps)
+def _check_images(images: Batches | None, passes: int) -> None:
     if passes and images is None:
         raise OnnxqError("steps that look at images need some: give `data`, or leave them out (`steps`)")
     if passes > 1 and isinstance(images, Iterator):
         raise OnnxqError(f"images are gone through {passes} times: give a list, or Loader.images, not an iterator")
-    return images if images is not None else ()

@@ -29,10 +29,11 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": {"core", "graph", "operators"},
     "observe": {"core", "recipe", "graph", "operators", "runtime"},
     "rewrite": {"core", "formats", "graph", "operators"},
-    "refine": {"core", "recipe", "graph", "runtime", "rewrite"},
+    "rounding": {"core", "formats"},
+    "refine": {"core", "recipe", "decide", "rounding", "graph", "runtime", "rewrite"},
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "export": {"graph", "data"},
-    "flow": {"core", "decide", "recipe", "graph", "operators", "refine", "rewrite"},
+    "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite"},
 }
 HEAVY = {"onnx", "onnxruntime", "onnx_graphsurgeon", "torch", "torchvision"}
 

@@ -149,7 +149,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("fields", COMBINATIONS, ids=str)
 def test_every_combination_runs_anywhere_with_the_same_bits(network, by_placement, fields):
-    recipe = Recipe.of(**fields)
+    recipe = Recipe.of(**{"rounding": "nearest", **fields})
     source = by_placement[POINTS.name_of(recipe.resolved_points)]
     model = onnxq.quantize(network, source, recipe, images=[images(16, seed=seed) for seed in range(2)]).model
     onnx.checker.check_model(model, full_check=True)
@@ -221,15 +221,15 @@ def test_sessions_take_what_they_cannot_be_given_from_the_model():
     text = "a = Conv <pads = [1,1,1,1]> (input, w) r = Relu (a) y = Conv <pads = [1,1,1,1]> (r, w)"
     model = parse(f"g (float[n,16,8,8] input) => (float[n,16,8,8] y) {{ {text} }}", weights)
     x = random.standard_normal((8, 16, 8, 8)).astype(np.float32)
-    recipe = Recipe.of(act_bits=8, weight_bits=4, edge_bits=4, format="qdq", renormalize=True)
+    recipe = Recipe.of(act_bits=8, weight_bits=4, edge_bits=4, format="qdq", rounding="nearest", renormalize=True)
     result = onnxq.quantize(model, onnxq.calibrate(model, [x]), recipe, images=[x])
     assert np.isfinite(run(result.model, {"input": x}, native=False)[0]).all()
 
 
 def test_renormalizing_matches_mean_and_variance(network, statistics):
     x = [images(64, seed=seed) for seed in range(2)]
-    recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2, renormalize=True)
-    model = onnxq.quantize(network, statistics, recipe, images=x).model
+    recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2, rounding="nearest", renormalize=True)
+    model = onnxq.quantize(network, statistics, recipe, images=x, hold_back=0).model
     plain = onnxq.quantize(network, statistics, Recipe.of(act_bits=2, weight_bits=2, edge_bits=2)).model
     everything = np.concatenate(x)
     want = intermediate(network, "a", everything)
@@ -302,7 +302,7 @@ def test_biases_measured_on_images_restore_the_mean(network, statistics):
     """The first layer's output has the mean of the float network's on the images that were measured."""
     x = images(64, seed=0)
     recipe = Recipe.of(act_bits=2, weight_bits=2, edge_bits=2, bias_correction="images", weight_correction="none")
-    corrected = onnxq.quantize(network, statistics, recipe, images=[x[:40], x[40:]]).model
+    corrected = onnxq.quantize(network, statistics, recipe, images=[x[:40], x[40:]], hold_back=0).model
     want = intermediate(network, "a", x).mean(axis=(0, 2, 3))
     np.testing.assert_allclose(intermediate(corrected, "a", x).mean(axis=(0, 2, 3)), want, atol=1e-5)
     with pytest.raises(OnnxqError, match="need some"):

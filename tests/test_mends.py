@@ -94,7 +94,7 @@ def test_layers_inside_subgraphs_are_named():
 def test_images_that_come_once_are_refused_where_they_are_needed_twice():
     network = small_network()
     seen = onnxq.calibrate(network, [images(32)])
-    recipe = onnxq.Recipe.of(renormalize=True)
+    recipe = onnxq.Recipe.of(rounding="nearest", renormalize=True)
     with pytest.raises(OnnxqError, match="gone through 2 times"):
         onnxq.quantize(network, seen, recipe, images=iter([images(32)]))
 
@@ -102,11 +102,10 @@ def test_images_that_come_once_are_refused_where_they_are_needed_twice():
 def test_outputs_are_matched_on_large_batches_unless_the_model_fixes_them():
     network = small_network()
     seen = onnxq.calibrate(network, [images(64)])
-    recipe = onnxq.Recipe.of(renormalize=True, act_bits=3, weight_bits=3)
-    together = onnxq.quantize(network, seen, recipe, images=[images(64)]).model
-    apart = onnxq.quantize(
-        network, seen, recipe, images=[images(64)[start : start + 4] for start in range(0, 64, 4)]
-    ).model
+    recipe = onnxq.Recipe.of(rounding="nearest", renormalize=True, act_bits=3, weight_bits=3)
+    together = onnxq.quantize(network, seen, recipe, images=[images(64)], hold_back=0).model
+    parts = [images(64)[start : start + 4] for start in range(0, 64, 4)]
+    apart = onnxq.quantize(network, seen, recipe, images=parts, hold_back=0).model
     assert together.SerializeToString() == apart.SerializeToString()
     for value in (network.graph.input[0], network.graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_value = 16

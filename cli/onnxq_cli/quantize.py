@@ -100,7 +100,8 @@ recipe_options = options(
     click.option(
         "--rounding",
         type=choice("rounding"),
-        help="Of weights: nearest; of fixed-point activations.  [default: half_even]",
+        help="Of weights: nearest, or gptq, by what layers make of --data; of fixed-point activations: half_even, "
+        "half_up or floor.  [default: gptq with --data, else nearest; half_even]",
     ),
     click.option("--overflow", type=choice("overflow"), help="Of fixed-point activations.  [default: saturate]"),
     click.option(
@@ -129,11 +130,13 @@ recipe_options = options(
 @click.command("quantize")
 @click.argument("model")
 @click.option(
-    "--stats", metavar="FILE", help="Statistics of this model, from `onnxq calibrate`; weights alone need none."
+    "--stats",
+    metavar="FILE",
+    help="Statistics of this model, from `onnxq calibrate`; without, --data is calibrated on; weights alone need none.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
 @recipe_options
-@click.option("--data", metavar="SOURCE", help="Images for what is measured on images, as in `onnxq calibrate`.")
+@click.option("--data", metavar="SOURCE", help="Images to calibrate and to round weights on, as in `onnxq calibrate`.")
 @click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
 @image_options
 @provider_option
@@ -152,6 +155,7 @@ def command(
     """Quantize MODEL.
 
     \b
+    onnxq quantize resnet50.onnx --data photos --bits 4 -o resnet50.w4a4.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 4 -o resnet50.w4a4.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --act-bits 8 --skip '*fc*' -o resnet50.w4a8.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 5.3 -o resnet50.w5a5.onnx
@@ -172,9 +176,9 @@ def command(
     for metric in asked.metrics:
         METRICS.parse(metric)
     loader = None
-    passes = passes_of(asked, statistics)
-    if data is not None and passes:
+    if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
+    passes = passes_of(asked, statistics, has_images=loader is not None)
     with _progress(loader, passes) as update:
         images_of = loader.images if loader is not None else None
         result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
@@ -185,6 +189,9 @@ def command(
         f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
         f"({100 * after / before:.1f} % of {size_text(before)})"
     )
+    if result.distances.images:
+        way = ", ".join(f"{name} {distance:.4f}" for name, distance in result.distances.steps)
+        click.echo(f"distance to float on {result.distances.images} images held back: {way}")
     for note in result.notes:
         click.echo(f"note: {in_options(note, WORDS)}")
     if loader is not None:

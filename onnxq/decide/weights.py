@@ -34,12 +34,18 @@ def quantize_alone(weight: Float32, recipe: Recipe) -> QuantizedWeight:
     """The same for a weight of no layer."""
     whole = recipe.resolved()
     asked, rounding = whole.weights, whole.rounding
-    assert asked.granularity is not None and asked.correction is not None and rounding is not None
+    assert rounding is not None and asked.granularity is not None and asked.correction is not None
     return quantize_weight(weight, whole.weight_choice(()), asked.granularity, rounding, asked.correction)
 
 
-def fit(weight: Float32, choice: LayerChoice, granularity: Granularity) -> WeightParams:
-    """Parameters of a weight: a set for each output channel, or one."""
+def fit(
+    weight: Float32, choice: LayerChoice, granularity: Granularity, importance: NDArray[np.float64] | None = None
+) -> WeightParams:
+    """Parameters of a weight: a set for each output channel, or one.
+
+    Args:
+        importance: what a squared error in each of its values costs, to allocate bits by; float64 [C, n].
+    """
     rows = weight.reshape(len(weight), -1)
     groups = rows if granularity is Granularity.PER_CHANNEL else rows.reshape(1, -1)
     if not choice.format.has_widths:
@@ -51,7 +57,8 @@ def fit(weight: Float32, choice: LayerChoice, granularity: Granularity) -> Weigh
         errors = np.empty((len(rows), WIDTHS))
         for width in range(WIDTHS):
             params = choice.format.fit_weight(rows, np.full(len(rows), width, np.int32))
-            errors[:, width] = np.square(params.dequantize(params.codes(rows)) - rows, dtype=np.float64).sum(axis=1)
+            squares = np.square(params.dequantize(params.codes(rows)) - rows, dtype=np.float64)
+            errors[:, width] = (squares if importance is None else squares * importance).sum(axis=1)
         return errors
 
     return choice.format.fit_weight(groups, choice.allocation.widths(spread_of(rows), error, choice.bits))

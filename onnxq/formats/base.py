@@ -45,6 +45,7 @@ class Format:
         rule: the rule where none is asked for, by name.
         can_be_dynamic: ranges of the current batch can be computed.
         holds_correction: weights can be moved off its grid.
+        holds_scale: the scale of weights can be any number.
         rounds_parameters: biases and parameters of batch norm are put into it too.
     """
 
@@ -58,6 +59,7 @@ class Format:
     rule: ClassVar[str] = "aciq"
     can_be_dynamic: ClassVar[bool] = False
     holds_correction: ClassVar[bool] = True
+    holds_scale: ClassVar[bool] = True
     rounds_parameters: ClassVar[bool] = False
 
     @property

@@ -158,6 +158,7 @@ class FixedPoint(Format):
     most_bits: ClassVar[int] = 16
     takes_rule: ClassVar[bool] = False
     holds_correction: ClassVar[bool] = False
+    holds_scale: ClassVar[bool] = False
     rounds_parameters: ClassVar[bool] = True
 
     overflow_rate: float = 0.0

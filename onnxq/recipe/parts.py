@@ -81,7 +81,8 @@ class Activations:
     Attributes:
         format: their number format (None: affine).
         bits: as of ``Weights``.
-        clipping: how ranges are chosen (None: aciq; for formats that search, the smallest expected error).
+        clipping: how ranges are chosen (None: aciq; mse where weights are rounded by what images show, and for formats
+            that search: the smallest expected error).
         granularity: parameters for each channel, or for the tensor.
         allocation: as of ``Weights`` (None: by error).
         dynamic: ranges are those of the current batch.
@@ -98,15 +99,20 @@ class Activations:
         readers = {"format": FORMATS.parse, "granularity": Granularity.parse, "allocation": ALLOCATIONS.parse}
         coerce(self, {**readers, "clipping": CLIPPINGS.parse})
 
-    def resolved(self, target: Target) -> Activations:
-        """The same without None."""
+    def resolved(self, target: Target, by_images: bool = False) -> Activations:
+        """The same without None.
+
+        Args:
+            by_images: weights are rounded by what images show, and make up for what follows from a choice of ranges but
+                for its squared error: ranges of the smallest one do best then.
+        """
         chosen = (self.format or FORMATS.parse("affine")).on(target, weights=False)
         granularity = self.granularity or target.act_granularity
         widths = _can_have_widths(chosen, granularity, target)
         return replace(
             self,
             format=chosen,
-            clipping=self.clipping or CLIPPINGS.parse(chosen.rule),
+            clipping=self.clipping or CLIPPINGS.parse("mse" if by_images and chosen.takes_rule else chosen.rule),
             granularity=granularity,
             allocation=self.allocation or ALLOCATIONS.parse("by-error" if widths else "none"),
         )

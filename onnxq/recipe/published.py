@@ -11,6 +11,7 @@ from onnxq.allocation import ALLOCATIONS
 from onnxq.clipping import Clipping
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.recipe import Recipe
+from onnxq.recipe.rounding import Nearest
 
 
 def as_published(recipe: Recipe) -> Recipe:
@@ -19,7 +20,8 @@ def as_published(recipe: Recipe) -> Recipe:
     activations = recipe.activations
     if activations is not None and whole.activations is not None:
         activations = _activations(activations, whole.activations)
-    return replace(recipe, weights=_weights(recipe.weights, whole.weights), activations=activations)
+    rounding = recipe.rounding or Nearest()
+    return replace(recipe, weights=_weights(recipe.weights, whole.weights), activations=activations, rounding=rounding)
 
 
 def _weights(written: Weights, whole: Weights) -> Weights:

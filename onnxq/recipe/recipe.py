@@ -32,8 +32,8 @@ class Recipe:
         activations: what activations get; None leaves them in float.
         points: where quantizers sit (None: where the statistics were taken, as far as the target can have them there).
         target: who is to run the file (None: onnxq's operators).
-        rounding: how weights become codes (None: to the nearest).
-        steps: refinements, in order (None: biases corrected by the statistics, where these tell enough).
+        rounding: how weights become codes (None: by error feedback where there are images, else to the nearest).
+        steps: refinements, in order (None: what the rounding asks for, or biases corrected by statistics).
         overrides: layers that get something of their own.
         metrics: names of the metrics that files of this recipe are judged by; empty for those of classification.
 
@@ -66,11 +66,12 @@ class Recipe:
         """
         return Recipe.from_dict({"scheme": scheme, **options} if scheme is not None else options)
 
-    def resolved(self, observed: str | None = None) -> Recipe:
+    def resolved(self, observed: str | None = None, *, has_images: bool = False) -> Recipe:
         """The same without None, but for ``steps``.
 
         Args:
             observed: name of the points that statistics were taken at, if there are any.
+            has_images: there are images, to round weights on.
 
         Raises:
             OnnxqError: the recipe, or its target, has quantizers elsewhere.
@@ -84,7 +85,8 @@ class Recipe:
                 f"the statistics were taken at `points` {observed}, the recipe has quantizers at {wanted}: run "
                 f"`onnxq calibrate` again, with the same `points`{instead}"
             )
-        return self._filled(target, points)
+        usual = self.steps is None or any(isinstance(step, Default) for step in self.steps)
+        return self._filled(target, points, by_images=has_images and usual)
 
     def _points(self, target: Target, observed: str | None) -> Points:
         if self.points is not None:
@@ -92,18 +94,19 @@ class Recipe:
         known = _known(observed) if observed is not None and self.activations is not None else ()
         return POINTS.parse(next((name for name in known if name in target.points), target.points[0]))
 
-    def _filled(self, target: Target, points: Points) -> Recipe:
+    def _filled(self, target: Target, points: Points, *, by_images: bool = False) -> Recipe:
         """The same without None, and without another look for problems."""
         ends = [entry for entry in self.overrides if entry.layers == FIRST_AND_LAST]
         first = reduce(Override.merged, ends, Override(FIRST_AND_LAST))
         others = [entry for entry in self.overrides if entry.layers != FIRST_AND_LAST]
         before = self.overrides.index(ends[0]) if ends else 0
+        rounding = self.rounding or ROUNDINGS.parse("gptq" if by_images and self.exact_products else "nearest")
         filled = {
+            "rounding": rounding,
             "weights": self.weights.resolved(target),
-            "activations": self.activations and self.activations.resolved(target),
+            "activations": self.activations and self.activations.resolved(target, rounding.step is not None),
             "points": points,
             "target": target,
-            "rounding": self.rounding or ROUNDINGS.parse("nearest"),
             "overrides": (*others[:before], first, *others[before:]),
         }
         whole = object.__new__(Recipe)
@@ -112,14 +115,19 @@ class Recipe:
         return whole
 
     def resolved_steps(self, *, has_statistics: bool = True) -> tuple[Step, ...]:
-        """The refinements, in order; by default what statistics, if there are any, allow."""
-        tells = self.activations is None or self.activations.tell_mean
-        needed = self.activations is not None  # then to be asked for, whatever the steps
-        can = self.resolved_points.at_inputs and tells and (has_statistics or needed)
-        usual = (STEPS.parse(CORRECT_BIASES),) if can else ()
+        """The refinements, in order; by default what the rounding asks for, and statistics, if there are any, allow."""
+        usual = self._usual_steps(has_statistics)
         if self.steps is None:
             return usual
         return tuple(step for asked in self.steps for step in (usual if isinstance(asked, Default) else (asked,)))
+
+    def _usual_steps(self, has_statistics: bool) -> tuple[Step, ...]:
+        """Weights rounded by what images show, which corrects biases too; or these alone, by the statistics."""
+        if self.rounding is not None and self.rounding.step is not None:
+            return (STEPS.parse(self.rounding.step),)
+        tells = self.activations is None or self.activations.tell_mean
+        can = self.resolved_points.at_inputs and tells and (has_statistics or self.activations is not None)
+        return (STEPS.parse(CORRECT_BIASES),) if can else ()
 
     @property
     def resolved_points(self) -> Points:
@@ -134,8 +142,7 @@ class Recipe:
         activations = whole.activations
         found += whole.weights.problems(target)
         found += activations.problems(target) if activations is not None else []
-        if not found:
-            found += whole._override_problems(target)
+        found += whole._override_problems(target) if not found else []
         name = POINTS.name_of(points)
         if name not in target.points:
             places = " or ".join(target.points)

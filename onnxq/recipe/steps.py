@@ -30,6 +30,7 @@ class Step:
 # The home lies above: it is imported when a step is looked up by its name, and not before.
 STEPS: Registry[Step] = Registry("step", "onnxq.refine")
 CORRECT_BIASES = "correct-biases"  # the default, where statistics tell enough
+ERROR_FEEDBACK = "gptq"  # the default, where there are images
 
 
 @STEPS.register("default")

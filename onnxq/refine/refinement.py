@@ -14,6 +14,7 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network
 from onnxq.core.plan import Plan
 from onnxq.core.statistics import Statistics
+from onnxq.recipe import Recipe
 from onnxq.recipe.steps import Step
 
 FloatArray = NDArray[np.float64]
@@ -27,13 +28,14 @@ class Draft:
     Attributes:
         source: the float model. graph: the same, normalized; steps leave it as it is, and work on copies.
         network: its structure and layers. statistics: of calibration, if there are any.
-        plan: what was decided so far. notes: what could not be done, a sentence each.
+        recipe: resolved. plan: what was decided so far. notes: what could not be done, a sentence each.
     """
 
     source: onnx.ModelProto
     graph: gs.Graph
     network: Network
     statistics: Statistics | None
+    recipe: Recipe
     plan: Plan
     notes: tuple[str, ...] = ()
 

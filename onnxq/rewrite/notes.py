@@ -34,7 +34,11 @@ def qdq_notes(plan: Plan) -> tuple[str, ...]:
         notes.append("activations are symmetric INT8 with the zero point 0, as TensorRT requires")
     else:
         notes.append("ranges were widened to contain zero, as integer zero points require")
-    all_eight = bool(activations) and mode(weights) == 8 and mode(int(params.bits.min()) for params in activations) == 8
+    all_eight = (
+        bool(activations and weights)
+        and mode(weights) == 8
+        and mode(int(params.bits.min()) for params in activations) == 8
+    )
     if all_eight and not target.fused_operators and not target.symmetric_activations:
         notes.append("for integer kernels throughout, calibrate and quantize with `target` onnxruntime")
     return tuple(notes)

@@ -95,13 +95,21 @@ def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name:
     Raises:
         OnnxqError: they do not fit; ``name`` is what the message calls the model.
     """
-    declared = image_input(session).shape
+    check_shape(image_input(session).shape, batch, name)
+
+
+def check_shape(declared: Sequence[object], batch: NDArray[np.float32], name: str) -> None:
+    """Compare images with a shape, whose names stand for any size.
+
+    Raises:
+        OnnxqError: they do not fit; ``name`` is what the message calls the model.
+    """
     fits = len(declared) == batch.ndim and all(
         not isinstance(want, int) or want == got for want, got in zip(declared, batch.shape, strict=True)
     )
     if fits:
         return
-    if declared[1:] == list(batch.shape[1:]):
+    if list(declared[1:]) == list(batch.shape[1:]):
         raise OnnxqError(
             f"{name} takes exactly {declared[0]} images at once, a batch has {len(batch)}: give a `batch_size` of "
             f"{declared[0]} and a multiple of it with `images`, or export it with a dynamic batch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -225,3 +226,20 @@ def test_bit_true_and_renormalized_files(small_model, small_data, tmp_path):
     assert written.activations.format.bit_true
     assert written.activations.bits == 12
     assert [step.passes for step in written.resolved_steps()] == [2]
+
+
+def test_one_command_from_a_float_model_and_images(small_model, small_data, tmp_path):
+    quantized = tmp_path / "q.onnx"
+    out, _ = onnxq("quantize", small_model, "--data", small_data, "-n", 20, "--bits", 3, "-o", quantized)
+    assert re.search(r"distance to float on 2 images held back: start \d\.\d{4}(, gptq \d\.\d{4})?\n", out)
+    assert metadata(onnx.load(quantized))["onnxq.calibration_images"] == "18"
+    nearest, _ = onnxq(
+        "quantize", small_model, "--data", small_data, "-n", 20, "--rounding", "nearest", "-o", quantized
+    )
+    assert "gptq" not in nearest
+
+
+def test_gptq_wants_images(small_model, calibrated, tmp_path):  # noqa: F811
+    asked = ["quantize", small_model, "--stats", calibrated, "--rounding", "gptq", "-o", tmp_path / "q.onnx"]
+    _, err = onnxq(*asked, ok=False)
+    assert "give --data" in err

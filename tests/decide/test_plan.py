@@ -180,7 +180,9 @@ def test_bias_shifts_follow_from_the_statistics():
     values = weight(4, 3, 1, 1)
     layers = [layer("l", "x", "pre", non_negative=True, values=values)]
     network = Network((), tuple(layers), (), (), {})
-    draft = Draft(onnx.ModelProto(), None, network, STATISTICS, plan(layers, act_bits=2, weight_bits=2))
+    draft = Draft(
+        onnx.ModelProto(), None, network, STATISTICS, Recipe().resolved(), plan(layers, act_bits=2, weight_bits=2)
+    )
     got = CorrectBiases().apply(draft, [], Run()).plan
     quantized_weight = got.weights["l.w"].dequantized()
     exact = np.einsum("nihw,oi->o", TENSORS["x"], values[:, :, 0, 0], dtype=np.float64)

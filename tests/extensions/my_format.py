@@ -17,6 +17,8 @@ def up_to_power_of_two(params):
 class Shift(Symmetric):
     """Dequantized by a shift."""
 
+    holds_scale = False
+
     def fit_activation(self, observed, bits, rule):
         return up_to_power_of_two(super().fit_activation(observed, bits, rule))
 

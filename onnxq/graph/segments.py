@@ -1,0 +1,84 @@
+"""Parts of a graph, to run a network piece by piece. A part of ``graph``, called by ``refine``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Nodes that run together.
+
+    Attributes:
+        nodes: their names. reads: tensors that come from before. makes: tensors that are read behind it, or asked for.
+    """
+
+    nodes: frozenset[str]
+    reads: tuple[str, ...]
+    makes: tuple[str, ...]
+
+
+def segment_to(graph: gs.Graph, tensor: str, available: Iterable[str], done: set[str]) -> Segment:
+    """What is to run for a tensor.
+
+    Args:
+        available: tensors that were made, or given. done: names of the nodes that ran.
+    """
+    known = set(available)
+    needed: set[str] = set()
+    pending = [graph.tensors()[tensor]] if tensor not in known else []
+    reads: dict[str, None] = {}
+    while pending:
+        current = pending.pop()
+        if current.name in known:
+            reads[current.name] = None
+            continue
+        for node in current.inputs:
+            if node.name not in needed:
+                needed.add(node.name)
+                pending.extend(_read(node))
+    later = {
+        read.name for node in graph.nodes if node.name not in needed and node.name not in done for read in _read(node)
+    }
+    later |= {tensor, *(output.name for output in graph.outputs)}
+    made = [output.name for node in graph.nodes if node.name in needed for output in node.outputs]
+    return Segment(frozenset(needed), tuple(reads), tuple(name for name in made if name in later))
+
+
+def wanted_later(graph: gs.Graph, done: set[str]) -> set[str]:
+    """Names of the tensors that nodes read which did not run, and of the outputs."""
+    rest = [node for node in graph.nodes if node.name not in done]
+    return {read.name for node in rest for read in _read(node)} | {output.name for output in graph.outputs}
+
+
+def cut(graph: gs.Graph, segment: Segment, examples: Mapping[str, NDArray[Any]]) -> gs.Graph:
+    """A segment as a graph of its own.
+
+    Args:
+        examples: of the tensors that it reads: their types and shapes; the first dimension may differ.
+    """
+    copy = graph.copy()
+    tensors = copy.tensors()
+    copy.inputs = []
+    for name in segment.reads:
+        tensor, example = tensors[name], examples[name]
+        tensor.inputs.clear()
+        tensor.dtype = example.dtype.type
+        tensor.shape = [f"{name}/first", *example.shape[1:]] if example.ndim else []
+        copy.inputs.append(tensor)
+    copy.outputs = [tensors[name] for name in segment.makes]
+    return copy
+
+
+def _read(node: gs.Node) -> list[gs.Tensor]:
+    """The tensors that a node reads, those of its subgraphs included."""
+    found = list(node.inputs)
+    for value in node.attrs.values():
+        if isinstance(value, gs.Graph):
+            found += [tensor for inner in value.nodes for tensor in _read(inner)]
+    return [tensor for tensor in found if isinstance(tensor, gs.Variable)]

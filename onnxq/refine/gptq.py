@@ -1,0 +1,137 @@
+"""Rounding by error feedback: codes of each layer whose errors cancel in its output, on quantized inputs. A refinement.
+
+Layers are rounded in execution order, each on what the layers before it, rounded already, make of the images. The float
+network goes beside, one piece at a time (``stepper``). What is computed of a layer's moments is in ``onnxq.rounding``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.core.checks import number
+from onnxq.core.granularity import Granularity
+from onnxq.core.layers import Layer
+from onnxq.core.qparams import QuantizedWeight
+from onnxq.decide.weights import fit
+from onnxq.recipe.parts import Activations
+from onnxq.recipe.points import Points
+from onnxq.recipe.steps import ERROR_FEEDBACK, STEPS
+from onnxq.refine.refinement import Draft, Images, Refinement, Run
+from onnxq.refine.samples import choose_positions, samples, window_of
+from onnxq.refine.stepper import Pair, side_by_side
+from onnxq.rounding.moments import Moments, MomentSums, together
+from onnxq.rounding.parallel import in_parallel, one_thread_a_call
+from onnxq.rounding.solve import Freedom, output_error, round_by_output
+from onnxq.rounding.target import reach_of, step_to_target
+
+FloatArray = NDArray[np.float64]
+PARTS = 2  # of the images, that judge each other's estimates
+MOST_VALUES = 2**25  # that are sampled of what a layer reads: depthwise layers of many channels need fewer positions
+SHRINKS = np.linspace(0.35, 1, 40)  # of ranges, to choose from
+POWERS = np.array([0.25, 0.5, 1.0])  # likewise, where scales are powers of two
+
+
+@STEPS.register(ERROR_FEEDBACK)
+@dataclass(frozen=True)
+class ErrorFeedback(Refinement):
+    """Round all weights anew, and choose scales and biases with them.
+
+    A weight of several layers is rounded for the first of them.
+
+    Attributes:
+        alpha: how much of the errors that come with a layer's input its weights make up for, 0 to 1; None: what helps
+            most on images that did not estimate it, for each layer.
+        damping: of the second moments, a share of their mean diagonal.
+        positions: of outputs, over all images, where a layer's input is looked at. seed: of their choice.
+    """
+
+    passes: ClassVar[int] = 1
+
+    alpha: float | None = None
+    damping: float = 0.01
+    positions: int = 20_000
+    seed: int = 0
+
+    def problems(self, points: Points, activations: Activations | None) -> list[str]:
+        """Whether its parameters are in their ranges."""
+        found = [] if self.alpha is None else number("gptq.alpha", self.alpha, 0, 1)
+        found += number("gptq.damping", self.damping, 1e-6, 1e6)
+        whole = isinstance(self.positions, int) and isinstance(self.seed, int) and self.positions > 0 <= self.seed
+        return found if whole else [*found, "`gptq.positions` and `gptq.seed` must be whole numbers, not negative"]
+
+    def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
+        """As ``Refinement.apply``."""
+        weights, shifts = dict(draft.plan.weights), {}
+        rounded: set[str] = set()
+        with one_thread_a_call(), side_by_side(draft, images, run) as pair:
+            for index, layer in enumerate(draft.layers):
+                parts = self._moments(layer, pair, index)
+                if layer.computed_bias:
+                    parts = [part.about_zero() for part in parts]
+                whole = together(parts)
+                if layer.weight_name not in rounded:
+                    weights[layer.weight_name] = self._rounded(draft, layer, parts, whole)
+                    rounded.add(layer.weight_name)
+                shifts[layer.name] = _shift(layer, weights[layer.weight_name], whole)
+                bias = None if layer.computed_bias else (draft.bias(layer) + shifts[layer.name]).astype(np.float32)
+                pair.settle(layer.name, weights[layer.weight_name].dequantized(), bias)
+                if run.progress:
+                    run.progress(pair.share(index, len(draft.layers)))
+        return replace(draft, plan=replace(draft.plan, weights=weights)).with_biases(shifts)
+
+    def _moments(self, layer: Layer, pair: Pair, index: int) -> list[Moments]:
+        """Of each part of the images."""
+        width = layer.weight[0].size
+        sums = [MomentSums(layer.group, width) for _ in range(PARTS)]
+        wanted = min(self.positions, MOST_VALUES // (width * layer.group))
+        seen = 0
+        for batch, inputs in enumerate(pair.inputs(layer.name)):
+            shape = inputs[0].shape
+            count = -(-wanted * shape[0] // pair.images)
+            places = choose_positions(layer, shape, count, np.random.default_rng([self.seed, index, batch]))
+            x, quantized = in_parallel(partial(samples, layer, positions=places), inputs)
+            part = (seen + places // prod(window_of(layer, shape).positions(shape))) % PARTS
+            for position, sum_ in enumerate(sums):
+                sum_.add(x[:, part == position], quantized[:, part == position])
+            seen += shape[0]
+        return [sum_.moments() for sum_ in sums if sum_.count]
+
+    def _rounded(self, draft: Draft, layer: Layer, parts: list[Moments], whole: Moments) -> QuantizedWeight:
+        """The weight rounded anew, or as it was where that is better."""
+        former = draft.plan.weights[layer.weight_name]
+        asked, choice = draft.recipe.weights, draft.recipe.weight_choice([layer])
+        assert asked.granularity is not None and asked.correction is not None
+        weight = _grouped(layer.weight, layer)
+        reach = reach_of(weight, parts, self.alpha)
+        parts.clear()  # of a large layer they are gigabytes
+        target = weight + reach.alpha * step_to_target(weight, whole, reach.damping)
+        importance = np.repeat(np.einsum("gdd->gd", whole.own), layer.channels // layer.group, axis=0)
+        shaped = target.reshape(layer.weight.shape).astype(np.float32)
+        params = fit(shaped, choice, asked.granularity, importance)
+        freedom = Freedom(
+            SHRINKS if choice.format.holds_scale else POWERS,
+            shared=asked.granularity is Granularity.PER_TENSOR,
+            refits=choice.format.holds_scale,
+            offsets=asked.correction.moves and choice.format.holds_correction,
+        )
+        new = round_by_output(target, params, whole.damped(self.damping), freedom, layer.weight.shape)
+        candidates = (new, former)
+        errors = [output_error(weight, _grouped(each.dequantized(), layer), whole) for each in candidates]
+        return candidates[int(np.argmin(errors))]
+
+
+def _grouped(weight: NDArray[np.float32], layer: Layer) -> FloatArray:
+    """float64 [g, r, d]."""
+    return weight.reshape(layer.group, layer.channels // layer.group, -1).astype(np.float64)
+
+
+def _shift(layer: Layer, weight: QuantizedWeight, moments: Moments) -> FloatArray:
+    """What makes the mean output that of the float network, float64 [C]: W E[x] - V E[x^]."""
+    exact = _grouped(layer.weight, layer) @ moments.mean_float[:, :, None]
+    return np.asarray((exact - _grouped(weight.dequantized(), layer) @ moments.mean[:, :, None]).reshape(-1))

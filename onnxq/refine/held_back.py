@@ -1,0 +1,55 @@
+"""Images held back from all that estimates, to judge it by. A part of ``refine``, made by the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.refine.refinement import Images
+
+EVERY = 8  # one image of so many is held back
+MOST = 128  # are kept in memory for it
+
+Batches = list[NDArray[np.float32]]
+
+
+@dataclass
+class HeldBack:
+    """Goes through the images that are not held back, and keeps those that are.
+
+    Attributes:
+        images: all. every: one of so many is held back: the last of each eight, for example; 0 holds back none.
+        whole_batches: batches cannot be cut, since the model fixes their size.
+    """
+
+    images: Images
+    every: int = EVERY
+    whole_batches: bool = False
+    _kept: Batches | None = field(default=None, init=False)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        kept: Batches = []
+        start = 0
+        for batch in self.images:
+            places = start + np.arange(1 if self.whole_batches else len(batch))
+            start += len(places)
+            held = np.repeat(self._is_held(places), len(batch) // max(len(places), 1))
+            if held.any() and sum(map(len, kept)) < MOST:
+                kept.append(batch[held])
+            if not held.all():
+                yield batch[~held] if held.any() else batch
+        self._kept = kept
+
+    def _is_held(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (places + 1) % self.every == 0 if self.every else np.zeros(len(places), bool)
+
+    @property
+    def kept(self) -> Batches:
+        """The images that are held back."""
+        if self._kept is None:
+            for _ in self:
+                pass
+        return self._kept or []

@@ -1,0 +1,90 @@
+"""What a layer reads at some of its output positions: the columns that its weights are multiplied with.
+
+A part of ``refine``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from onnxq.core.layers import Layer
+
+Float32 = NDArray[np.float32]
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a layer reads a tensor [N, I, ...].
+
+    Attributes:
+        kernel, strides, dilations: a value for each spatial axis; none of a Gemm. starts, ends: zeros written there.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """Length of the kernel, its gaps included."""
+        return tuple((size - 1) * gap + 1 for size, gap in zip(self.kernel, self.dilations, strict=True))
+
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of outputs along each spatial axis, for an input [N, I, ...]."""
+        sizes = zip(shape[2:], self.starts, self.ends, self.reach, self.strides, strict=True)
+        return tuple((size + start + end - reach) // step + 1 for size, start, end, reach, step in sizes)
+
+
+def window_of(layer: Layer, shape: tuple[int, ...]) -> Window:
+    """How a layer reads an input of this shape."""
+    kernel = layer.weight.shape[2:]
+    rank = len(kernel)
+    if layer.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        totals = []
+        for size, length, step, gap in zip(shape[2:], kernel, layer.strides, layer.dilations, strict=True):
+            totals.append(max((-(-size // step) - 1) * step + (length - 1) * gap + 1 - size, 0))
+        less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
+        starts, ends = (less, more) if layer.auto_pad == "SAME_UPPER" else (more, less)
+    elif layer.auto_pad == "VALID":
+        starts = ends = (0,) * rank
+    else:
+        starts, ends = layer.pads[:rank], layer.pads[rank:]
+    return Window(kernel, layer.strides, layer.dilations, starts, ends)
+
+
+def choose_positions(layer: Layer, shape: tuple[int, ...], count: int, random: np.random.Generator) -> Index:
+    """Up to ``count`` output positions of all images of an input of this shape: sorted flat indices."""
+    total = shape[0] * prod(window_of(layer, shape).positions(shape))
+    if count >= total:
+        return np.arange(total)
+    return np.sort(random.choice(total, count, replace=False))
+
+
+def samples(layer: Layer, x: Float32, positions: Index) -> Float32:
+    """What the layer reads at these positions, float32 [g, P, d]."""
+    groups, width = layer.group, layer.weight.shape[1]
+    window = window_of(layer, x.shape)
+    if not window.kernel:
+        return np.ascontiguousarray(x[positions].reshape(len(positions), groups, width).transpose(1, 0, 2))
+    image, *places = np.unravel_index(positions, (len(x), *window.positions(x.shape)))
+    if any(window.starts) or any(window.ends):
+        x = np.pad(x, [(0, 0), (0, 0), *zip(window.starts, window.ends, strict=True)])
+    reading = sliding_window_view(x, window.reach, axis=tuple(range(2, x.ndim)))
+    taps: list[Any] = [..., *(slice(None, None, gap) for gap in window.dilations)]
+    reading = reading[tuple(taps)]  # [N, I, places, kernel]
+    chosen: list[Any] = [
+        image,
+        slice(None),
+        *(place * step for place, step in zip(places, window.strides, strict=True)),
+    ]
+    found = reading[tuple(chosen)].reshape(len(positions), groups, -1)
+    return np.ascontiguousarray(found.transpose(1, 0, 2))

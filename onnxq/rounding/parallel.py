@@ -1,0 +1,31 @@
+"""Linear algebra on all cores whose results do not depend on how many there are. A part of ``rounding``.
+
+What BLAS computes differs in the last bits with its number of threads. Here each call of it has one, and work is cut
+into the same pieces on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def one_thread_a_call() -> Any:
+    """A context in which a call of BLAS has one thread."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The results of all items, in their order; one item runs where the caller does."""
+    tasks = list(items)
+    if len(tasks) < 2:
+        return [function(item) for item in tasks]
+    with ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, tasks))

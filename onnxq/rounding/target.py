@@ -1,0 +1,58 @@
+"""What to round: weights that make of quantized inputs what the float ones make of exact ones. A part of ``rounding``.
+
+E|W x - V x^|^2 is (V - W*) G (V - W*)^T and a constant, W* = W C G^-1: asymmetric inputs are a change of target (QEP,
+arXiv 2504.09629; GPTAQ, 2025). With E|W x - V x^|^2 + damping |V - W|^2 the step to it is W (C - G) (G + damping)^-1.
+How far to go is decided on images that did not estimate the step, in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from onnxq.rounding.moments import FloatArray, Moments
+from onnxq.rounding.parallel import in_parallel
+
+DAMPINGS = (0.01, 0.1, 1.0)  # shares of the mean diagonal, to choose from
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far to go: ``alpha`` times the step at this damping."""
+
+    alpha: float
+    damping: float
+
+
+def step_to_target(weight: FloatArray, moments: Moments, damping: float) -> FloatArray:
+    """W (C - G) (G + damping)^-1, float64 [g, r, d]; damping in shares of the mean diagonal."""
+    pull = weight @ (moments.cross - moments.own)
+    step = np.linalg.solve(moments.damped(damping), pull.transpose(0, 2, 1)).transpose(0, 2, 1)
+    return step.astype(np.float64, copy=False)
+
+
+def reach_of(weight: FloatArray, parts: Sequence[Moments], alpha: float | None = None) -> Reach:
+    """How far to go for this weight, by cross-validation: each part judges the steps that the others estimate.
+
+    The error on a part is quadratic in alpha. It is clipped to [0, 1]; 0 where there are no two parts.
+
+    Args:
+        alpha: a given one; the damping alone is chosen.
+    """
+    pairs = list(permutations(parts, 2))
+
+    def judged(damping: float) -> tuple[float, Reach]:
+        toward = against = 0.0
+        for estimating, judging in pairs:
+            step = step_to_target(weight, estimating, damping)
+            toward += float((step * (weight @ (judging.cross - judging.own))).sum())
+            against += float(((step @ judging.own) * step).sum())
+        chosen = alpha
+        if chosen is None:
+            chosen = min(max(toward / against, 0.0), 1.0) if against > 0 else 0.0
+        return 2 * chosen * toward - chosen**2 * against, Reach(chosen, damping)
+
+    return max(in_parallel(judged, DAMPINGS), key=lambda found: found[0])[1]

@@ -1,0 +1,250 @@
+"""Rounding by error feedback, end to end: real graphs, every format, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from helpers import images, parse, run, small_network
+
+import onnxq
+from onnxq.errors import OnnxqError
+from onnxq.graph.model_files import metadata
+from onnxq.recipe import Recipe
+from onnxq.recipe.parts import Weights
+from onnxq.recipe.steps import STEPS
+from onnxq.refine.held_back import HeldBack
+from onnxq.refine.refinement import Refinement
+
+RANDOM = np.random.default_rng(0)
+BATCHES = [images(16, seed=seed) for seed in range(6)]
+TESTS = images(64, seed=99)
+
+
+def normal(*shape):
+    return (RANDOM.standard_normal(shape) * 0.4).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+def away(network, model):
+    """Squared error of the outputs on images that nothing was estimated on, relative to their variance."""
+    want, got = (run(each, {"input": TESTS}, native=False)[0] for each in (network, model))
+    return np.square(want - got).sum() / np.square(want - want.mean(axis=0)).sum()
+
+
+def quantized(network, recipe, batches=BATCHES, **more):
+    return onnxq.quantize(network, None, recipe, images=batches, provider="cpu", **more)
+
+
+FORMATS = [
+    {},
+    {"bit_alloc": "none"},
+    {"weight_granularity": "per-tensor", "bit_alloc": "activations"},
+    {"symmetric": True, "bit_alloc": "none"},
+    {"weights": "apot"},
+    {"weights": "kmeans"},
+    {"scheme": "fixed-point", "act_bits": 8, "weight_bits": 4},
+    {"scheme": "mid-tread"},
+    {"format": "qdq"},
+    {"placement": "integer", "act_bits": 8, "weight_bits": 8, "edge_bits": 8},
+    {"placement": "outputs"},
+    {"placement": "every-op", "act_bits": 6},
+    {"ranges": "dynamic", "scheme": "aciq-laplace"},
+    {"act_bits": None},
+    {"act_bits": None, "weights": "pot"},
+    {"weight_correction": "none"},
+]
+
+
+@pytest.mark.parametrize("fields", FORMATS, ids=str)
+def test_every_format_of_weights_is_closer_to_the_float_network(fields):
+    network = small_network(1)
+    asked = {"act_bits": 4, "weight_bits": 3, "edge_bits": 4, **fields}
+    points = Recipe.of(**asked).resolved_points
+    statistics = None if asked["act_bits"] is None else onnxq.calibrate(network, BATCHES, points=points)
+    models = {}
+    for rounding in ("nearest", "gptq"):
+        recipe = Recipe.of(**asked, rounding=rounding)
+        models[rounding] = onnxq.quantize(network, statistics, recipe, images=BATCHES, provider="cpu")
+        onnx.checker.check_model(models[rounding].model, full_check=True)
+    assert [name for name, _ in models["gptq"].distances.steps] == ["start", "gptq"]
+    if asked["weight_bits"] < 8:  # at 8 bits there is next to nothing to gain
+        assert away(network, models["gptq"].model) < away(network, models["nearest"].model)
+
+
+def test_fixed_point_weights_stay_on_steps_that_are_powers_of_two(network):
+    plan = quantized(network, Recipe.of("fixed-point", act_bits=8, weight_bits=4)).plan
+    for weight in plan.weights.values():
+        assert (np.exp2(np.rint(np.log2(weight.params.scale))) == weight.params.scale).all()
+
+
+def test_one_command_calibrates_rounds_and_tells_how_far_it_is(network):
+    result = quantized(network, Recipe.of(act_bits=4, weight_bits=3))
+    (_, start), (name, end) = result.distances.steps
+    assert name == "gptq"
+    assert end < start
+    stored = json.loads(metadata(result.model)["onnxq.distances"])
+    assert stored == {"held_back_images": 12, "steps": [["start", start], ["gptq", end]]}
+    assert metadata(result.model)["onnxq.calibration_images"] == "84"
+    assert result.notes == ()
+
+
+def test_widths_stay_those_asked_for(network):
+    plan = quantized(network, Recipe.of(act_bits=8, weight_bits=3, edge_bits=3)).plan
+    for weight in plan.weights.values():
+        assert weight.params.widths.sum() == 3 * len(weight.codes)
+        assert (weight.codes.reshape(len(weight.codes), -1).max(axis=1) < 2**weight.params.widths).all()
+
+
+def test_bits_can_be_allocated_by_what_layers_make(network):
+    weights = Weights(allocation="by-error", bits=2.5)
+    by_error, plain = (quantized(network, Recipe(weights=each)).plan for each in (weights, Weights(bits=2.5)))
+    inner = "w3"
+    assert by_error.weights[inner].params.widths.sum() == plain.weights[inner].params.widths.sum()
+    assert (by_error.weights[inner].params.widths != plain.weights[inner].params.widths).any()
+
+
+@dataclass(frozen=True)
+class Spoil(Refinement):
+    """Makes any network worse."""
+
+    def apply(self, draft, images, run):
+        return draft.with_biases({layer.name: np.full(layer.channels, 3.0) for layer in draft.layers})
+
+
+def test_a_step_that_makes_it_worse_is_undone_and_said_so(network):
+    STEPS.register("spoil")(Spoil)
+    recipe = Recipe.of(act_bits=4, weight_bits=3, steps=["gptq", "spoil"])
+    good, spoilt = quantized(network, Recipe.of(act_bits=4, weight_bits=3, steps=["gptq"])), quantized(network, recipe)
+    assert [note for note in spoilt.notes if "step spoil was undone" in note]
+    assert spoilt.model.graph.SerializeToString() == good.model.graph.SerializeToString()
+    assert quantized(network, recipe, hold_back=0).distances.images == 0
+
+
+def test_dead_and_constant_channels_shared_weights_and_biases_that_are_computed():
+    model = parse(
+        """g (float[n,4,6,6] input) => (float[n,5,6,6] y) {
+            a = Conv <pads = [1,1,1,1]> (input, w1, b1)
+            r = Relu (a)
+            b = Conv <pads = [1,1,1,1], group = 6> (r, dw)
+            s = Relu (b)
+            c = Conv (s, w2)
+            d = Conv (c, w2)
+            m = Add (offset, offset)
+            e = Conv <auto_pad = "SAME_UPPER"> (d, w3, m)
+            y = Conv (e, w4)
+        }""",
+        {
+            "w1": normal(6, 4, 3, 3), "dw": normal(6, 1, 3, 3), "w2": normal(6, 6, 1, 1), "w3": normal(6, 6, 2, 2),
+            "b1": np.float32([0, -100, 5, 0, 0, 0]), "offset": normal(6), "w4": np.zeros((5, 6, 1, 1), np.float32),
+        },
+    )  # fmt: skip
+    x = [RANDOM.standard_normal((16, 4, 6, 6)).astype(np.float32) for _ in range(4)]
+    for batch in x:
+        batch[:, 3] = 0.5  # a constant channel, beside one that is dead behind its ReLU
+    result = onnxq.quantize(model, None, Recipe.of(act_bits=8, weight_bits=4), images=x, provider="cpu")
+    onnx.checker.check_model(result.model, full_check=True)
+    assert not run(result.model, {"input": x[0]}, native=False)[0].any(), "a layer of zeros makes zeros"
+    assert [note for note in result.notes if "its bias is computed by the graph" in note]
+    assert set(result.plan.weights) == {"w1", "dw", "w2", "w3", "w4"}
+
+
+def test_one_axis_several_outputs_and_shapes_that_the_graph_computes():
+    model = parse(
+        """g (float[n,3,12] input) => (float[n,4,12] y, float[n,8] z) {
+            a = Conv <pads = [1,1]> (input, w1)
+            r = Relu (a)
+            y = Conv (r, w2)
+            p = AveragePool <kernel_shape = [6], strides = [6]> (y)
+            shape = Shape <end = 1> (input)
+            target = Concat <axis = 0> (shape, minus)
+            z = Reshape (p, target)
+        }""",
+        {"w1": normal(5, 3, 3), "w2": normal(4, 5, 1), "minus": np.int64([-1])},
+    )
+    x = [RANDOM.standard_normal((8, 3, 12)).astype(np.float32) for _ in range(4)]
+    result = onnxq.quantize(model, None, Recipe.of(act_bits=None, weight_bits=3), images=x, provider="cpu")
+    assert result.distances.steps[1][1] < result.distances.steps[0][1]
+
+
+def test_few_images_and_single_ones(network):
+    """Fewer images than weights: damped; with one image there is nobody to judge, and nothing is held back."""
+    for batches in ([BATCHES[0][:1]], [BATCHES[0][:3]], [BATCHES[0][i : i + 1] for i in range(9)]):
+        result = quantized(network, Recipe.of(act_bits=8, weight_bits=4), batches)
+        assert np.isfinite(run(result.model, {"input": TESTS}, native=False)[0]).all()
+        assert result.distances.images == sum(map(len, batches)) // 8
+
+
+def test_errors_are_plain(network):
+    recipe = Recipe.of(act_bits=8, weight_bits=4)
+    seen = onnxq.calibrate(network, BATCHES)
+    bad = images(16)
+    bad[3, 0, 0, 0] = np.nan
+    with pytest.raises(OnnxqError, match="NaN or infinite"):
+        onnxq.quantize(network, seen, recipe, images=[bad], provider="cpu")
+    with pytest.raises(OnnxqError, match="no images"):
+        onnxq.quantize(network, seen, recipe, images=[], provider="cpu")
+    with pytest.raises(OnnxqError, match="cannot run on images of shape"):
+        onnxq.quantize(network, seen, recipe, images=[images(4, (3, 9, 9))], provider="cpu")
+    with pytest.raises(OnnxqError, match="need some"):
+        onnxq.quantize(network, seen, Recipe.of(rounding="gptq"), provider="cpu")
+    with pytest.raises(OnnxqError, match=r"gptq\.alpha"):
+        Recipe.of(steps=[{"gptq": {"alpha": 2}}])
+
+    def fails():
+        yield BATCHES[0]
+        raise OnnxqError("image 17 cannot be decoded")
+
+    with pytest.raises(OnnxqError, match="image 17"):
+        onnxq.quantize(network, seen, recipe, images=fails(), provider="cpu")
+
+
+def test_a_model_of_a_fixed_batch_size_is_held_back_by_batches(network):
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(network)
+    for value in (fixed.graph.input[0], fixed.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    batches = [images(4, seed=seed) for seed in range(16)]
+    result = onnxq.quantize(fixed, None, Recipe.of(act_bits=8, weight_bits=4), images=batches, provider="cpu")
+    assert result.distances.images == 8
+
+
+def test_held_back_images_are_in_no_other_set():
+    x = np.arange(40, dtype=np.float32).reshape(40, 1)
+    held = HeldBack([x[:7], x[7:8], x[8:30], x[30:]], every=8)
+    seen = np.concatenate(list(held)).ravel()
+    kept = np.concatenate(held.kept).ravel()
+    assert kept.tolist() == [7, 15, 23, 31, 39]
+    assert sorted([*seen, *kept]) == x.ravel().tolist()
+
+
+SCRIPT = """
+import sys, numpy as np, onnxq
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from helpers import images, small_network
+x = [images(32, seed=seed) for seed in range(3)]
+recipe = onnxq.Recipe.of(act_bits=4, weight_bits=3)
+Path(sys.argv[1]).write_bytes(onnxq.quantize(small_network(), None, recipe, images=x, provider="cpu")
+    .model.SerializeToString(deterministic=True))
+"""
+
+
+def test_the_same_file_at_any_number_of_threads(tmp_path):
+    """One processor that the process may use, and all of them."""
+    files = []
+    for name, prefix in (("one", ["taskset", "-c", "0"]), ("all", []), ("again", [])):
+        files.append(tmp_path / name)
+        script = SCRIPT.format(tests=str(Path(__file__).parents[1]))
+        subprocess.run([*prefix, sys.executable, "-c", script, str(files[-1])], check=True)
+    assert len({file.read_bytes() for file in files}) == 1
