@@ -12,6 +12,7 @@ import click
 import onnxq
 from onnxq.data.demo.models import DEMO_MODELS, bundled_model
 from onnxq.errors import OnnxqError
+from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
 from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
@@ -19,18 +20,20 @@ from onnxq_cli.eval import results_table
 
 PLAIN: dict[str, Any] = {"bit_alloc": "none", "weight_correction": "none", "bias_correction": "none"}
 RECIPES = {
-    "w8a8": Recipe.of(act_bits=8, weight_bits=8),
+    "w8a8": Recipe.of(act_bits=8, weight_bits=8, rounding="nearest"),
     "w4a4-naive": Recipe.of("minmax", act_granularity="per-tensor", **PLAIN),
     "w4a4-minmax": Recipe.of("minmax", **PLAIN),
     "w4a4-aciq": Recipe.of("aciq-laplace", **PLAIN),
+    "w4a4-nearest": Recipe.of(rounding="nearest"),
     "w4a4": Recipe.of(),
 }
 LEGEND = """\
-w8a8         8 bits
-w4a4-naive   4 bits, the full range of each tensor
-w4a4-minmax  4 bits, the full range of each channel
-w4a4-aciq    4 bits, activations clipped by ACIQ for Laplace, a range a channel
-w4a4         4 bits, everything on: the best prior a channel, bits a channel, corrected weights and biases"""
+w8a8          8 bits
+w4a4-naive    4 bits, the full range of each tensor
+w4a4-minmax   4 bits, the full range of each channel
+w4a4-aciq     4 bits, activations clipped by ACIQ for Laplace, a range a channel
+w4a4-nearest  4 bits, the best prior a channel, bits a channel, corrected weights and biases
+w4a4          4 bits, and weights rounded by what layers make of images"""
 
 
 @click.command("demo")
@@ -74,5 +77,9 @@ def _quantize(source: Path, provider: str) -> list[Path]:
     files = []
     for label, recipe in RECIPES.items():
         files.append(source.with_suffix(f".{label}.onnx"))
-        save_model(onnxq.quantize(source, statistics, recipe).model, files[-1])
+        with progress(f"quantizing {label}", passes_of(recipe, statistics, has_images=True) * len(loader)) as update:
+            result = onnxq.quantize(
+                source, statistics, recipe, images=loader.images, provider=provider, progress=update
+            )
+        save_model(result.model, files[-1])
     return files

@@ -28,7 +28,7 @@ from onnxq.refine.stepper import Pair, side_by_side
 from onnxq.rounding.moments import Moments, MomentSums, together
 from onnxq.rounding.parallel import in_parallel, one_thread_a_call
 from onnxq.rounding.solve import Freedom, output_error, round_by_output
-from onnxq.rounding.target import reach_of, step_to_target
+from onnxq.rounding.target import Reach, reach_of, step_to_target
 
 FloatArray = NDArray[np.float64]
 PARTS = 2  # of the images, that judge each other's estimates
@@ -74,9 +74,11 @@ class ErrorFeedback(Refinement):
                 parts = self._moments(layer, pair, index)
                 if layer.computed_bias:
                     parts = [part.about_zero() for part in parts]
+                reach = reach_of(_grouped(layer.weight, layer), parts, self.alpha)
                 whole = together(parts)
+                del parts  # of a large layer they are a gigabyte
                 if layer.weight_name not in rounded:
-                    weights[layer.weight_name] = self._rounded(draft, layer, parts, whole)
+                    weights[layer.weight_name] = self._rounded(draft, layer, whole, reach)
                     rounded.add(layer.weight_name)
                 shifts[layer.name] = _shift(layer, weights[layer.weight_name], whole)
                 bias = None if layer.computed_bias else (draft.bias(layer) + shifts[layer.name]).astype(np.float32)
@@ -102,14 +104,12 @@ class ErrorFeedback(Refinement):
             seen += shape[0]
         return [sum_.moments() for sum_ in sums if sum_.count]
 
-    def _rounded(self, draft: Draft, layer: Layer, parts: list[Moments], whole: Moments) -> QuantizedWeight:
+    def _rounded(self, draft: Draft, layer: Layer, whole: Moments, reach: Reach) -> QuantizedWeight:
         """The weight rounded anew, or as it was where that is better."""
         former = draft.plan.weights[layer.weight_name]
         asked, choice = draft.recipe.weights, draft.recipe.weight_choice([layer])
         assert asked.granularity is not None and asked.correction is not None
         weight = _grouped(layer.weight, layer)
-        reach = reach_of(weight, parts, self.alpha)
-        parts.clear()  # of a large layer they are gigabytes
         target = weight + reach.alpha * step_to_target(weight, whole, reach.damping)
         importance = np.repeat(np.einsum("gdd->gd", whole.own), layer.channels // layer.group, axis=0)
         shaped = target.reshape(layer.weight.shape).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,16 @@ from helpers import images, parse, run, small_network
 
 import onnxq
 from onnxq.errors import OnnxqError
+from onnxq.graph.analysis import network_of
+from onnxq.graph.conversion import to_graph
 from onnxq.graph.model_files import metadata
+from onnxq.graph.normalize import normalize
 from onnxq.recipe import Recipe
 from onnxq.recipe.parts import Weights
 from onnxq.recipe.steps import STEPS
 from onnxq.refine.held_back import HeldBack
 from onnxq.refine.refinement import Refinement
+from onnxq.rounding.moments import together
 
 RANDOM = np.random.default_rng(0)
 BATCHES = [images(16, seed=seed) for seed in range(6)]
@@ -248,3 +252,62 @@ def test_the_same_file_at_any_number_of_threads(tmp_path):
         script = SCRIPT.format(tests=str(Path(__file__).parents[1]))
         subprocess.run([*prefix, sys.executable, "-c", script, str(files[-1])], check=True)
     assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_parameters_of_the_step_are_used(network):
+    """Codes differ where alpha, damping, positions or the seed do."""
+    seen = onnxq.calibrate(network, BATCHES)
+    plans = [
+        onnxq.quantize(network, seen, Recipe.of(act_bits=3, weight_bits=3, steps=[{"gptq": own}]), images=BATCHES).plan
+        for own in ({}, {"alpha": 0}, {"alpha": 1}, {"damping": 1e6}, {"positions": 50}, {"positions": 50, "seed": 1})
+    ]
+    codes = {np.concatenate([weight.codes.ravel() for weight in plan.weights.values()]).tobytes() for plan in plans}
+    assert len(codes) == len(plans)
+
+
+def test_where_the_graph_computes_the_bias_weights_make_up_for_the_mean():
+    model = parse(
+        """g (float[n,8,6,6] input) => (float[n,4,6,6] y) {
+            m = Add (offset, offset)
+            y = Conv (input, w, m)
+        }""",
+        {"w": normal(4, 8, 1, 1), "offset": normal(4)},
+    )
+    x = [(images(16, (8, 6, 6), seed) * 0.1 + 3).astype(np.float32) for seed in range(4)]
+    shifts = {}
+    for rounding in ("nearest", "gptq"):
+        recipe = Recipe.of(act_bits=None, weight_bits=2, edge_bits=2, rounding=rounding, weight_correction="none")
+        made = onnxq.quantize(model, None, recipe, images=x, hold_back=0, provider="cpu").model
+        want, got = (run(each, {"input": x[0]}, native=False)[0].mean(axis=(0, 2, 3)) for each in (model, made))
+        shifts[rounding] = np.abs(want - got).max()
+    assert shifts["gptq"] < 0.3 * shifts["nearest"]
+
+
+@dataclass
+class Inputs:
+    """What a layer reads in two networks: here both the same."""
+
+    batches: list
+
+    @property
+    def images(self):
+        return sum(map(len, self.batches))
+
+    def inputs(self, layer):
+        return [(batch, batch) for batch in self.batches]
+
+
+def test_parts_that_judge_each_other_are_of_different_images():
+    """Images are of one colour, light and dark in turns: within a part, nothing varies."""
+    graph = to_graph(small_network())
+    normalize(graph)
+    (layer, *_) = network_of(graph).layers
+    layer = replace(layer, pads=(0, 0, 0, 0))
+    batches = [np.ones((3, 3, 8, 8), np.float32) for _ in range(4)]
+    for number, image in enumerate(np.concatenate([list(batch) for batch in batches])):
+        batches[number // 3][number % 3] = image * (number % 2)
+    parts = STEPS.parse("gptq")._moments(layer, Inputs(batches), 0)
+    assert len(parts) == 2
+    for part in parts:
+        assert np.abs(part.own).max() < 1e-6
+    assert np.abs(together(parts).own).max() > 0.2

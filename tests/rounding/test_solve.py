@@ -241,3 +241,77 @@ def test_a_channel_of_no_bits_and_scales_for_the_tensor():
 def test_levels_of_unknown_formats_are_an_error():
     with pytest.raises(OnnxqError, match="take `rounding` nearest"):
         grid_of(object(), 3)
+
+
+def test_error_feedback_is_gptq():
+    """Algorithm 1 of the paper as it is written, with the inverse, column by column; over several blocks of columns."""
+    weight, moments, *_ = case(10, 1, 4, 150, samples=600)
+    curvature = moments.damped(0.05)
+    grid = grid_of(params_of(weight, Affine(), np.array([3], np.int32)), 4)
+    order = np.argsort(-np.diagonal(curvature[0]), kind="stable")
+    upper = np.linalg.cholesky(np.linalg.inv(curvature[0][np.ix_(order, order)])).T
+    rest, want = weight[0][:, order].copy(), np.zeros((4, 150), int)
+    for column in range(150):
+        want[:, column] = grid.nearest(rest[:, column])
+        error_ = (rest[:, column] - grid.levels(want[:, column])) / upper[column, column]
+        rest[:, column:] -= error_[:, None] * upper[column, column:]
+    got = error_feedback(weight, grid, *feedback_factor(curvature))[0]
+    assert (got[:, order] == want).mean() > 0.995, "equal but for ties that rounding of sums decides"
+
+
+def test_coordinate_descent_over_several_blocks_is_that_of_one_column_at_a_time():
+    weight, moments, *_ = case(11, 1, 3, 150, samples=600)
+    curvature = moments.damped(0.05)
+    grid = grid_of(params_of(weight, Affine(), np.array([3], np.int32)), 3)
+    start = grid.nearest(weight[0])
+    want = start.copy()
+    for _ in range(50):
+        before = want.copy()
+        for column in range(150):
+            pull = (weight[0] - grid.levels(want)) @ curvature[0][:, column]
+            want[:, column] = grid.nearest(grid.levels(want[:, column]) + pull / curvature[0, column, column])
+        if (before == want).all():
+            break
+    np.testing.assert_array_equal(coordinate_descent(weight, start[None], grid, curvature)[0], want)
+
+
+def test_scales_are_searched_and_fitted():
+    """Each lowers the error by much where one weight is far out; offsets help where levels lie off the weights."""
+    weight, moments, *_ = case(12, 1, 8, 40)
+    weight[:, :, 0] = 6
+    curvature = moments.damped(0.01)
+    params = params_of(weight, Affine(), np.array([2], np.int32))
+    factors = np.linspace(0.35, 1, 14)
+    searched, fitted = Freedom(factors, refits=False), Freedom(np.array([1.0]))
+    moved = Freedom(np.array([1.0]), offsets=True)
+    plain, by_search, by_fit, by_offset = (
+        error(weight, rounded(weight, params, curvature, freedom)[1], curvature).sum()
+        for freedom in (FIXED, searched, fitted, moved)
+    )
+    assert by_search < 0.95 * plain
+    assert by_fit < 0.95 * plain
+    assert by_offset < by_fit
+
+
+def test_a_shared_scale_is_the_best_one_for_all_channels_together():
+    weight, moments, *_ = case(13, 1, 4, 30)
+    weight[:, 1:] *= 0.1  # the first channel alone decides
+    whole = Affine().fit_weight(weight.reshape(1, -1).astype(np.float32), np.array([3], np.int32))
+    first = Affine().fit_weight(weight[:, :1].reshape(1, -1).astype(np.float32), np.array([3], np.int32))
+    assert whole.scale == first.scale
+    curvature = moments.damped(0.01)
+    factors = np.linspace(0.4, 1, 7)
+    freedom = Freedom(factors, shared=True, refits=False)
+    got, _ = rounded(weight, whole, curvature, freedom)
+    diagonal = np.diagonal(curvature[0])
+    totals = []
+    for factor in factors:
+        grid = grid_of(whole.scaled(np.full(1, factor)), 4)
+        totals.append((np.square(grid.levels(grid.nearest(weight[0])) - weight[0]) * diagonal).sum())
+    np.testing.assert_allclose(got.params.scale, whole.scale * factors[np.argmin(totals)], rtol=1e-6)
+    fitted, values = rounded(weight, whole, curvature, Freedom(np.array([1.0]), shared=True))
+    assert fitted.params.scale.size == 1
+    assert (
+        error(weight, values, curvature).sum()
+        <= error(weight, rounded(weight, whole, curvature, FIXED)[1], curvature).sum()
+    )
