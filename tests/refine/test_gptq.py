@@ -22,6 +22,7 @@ from onnxq.graph.normalize import normalize
 from onnxq.recipe import Recipe
 from onnxq.recipe.parts import Weights
 from onnxq.recipe.steps import STEPS
+from onnxq.refine.gptq import ErrorFeedback
 from onnxq.refine.held_back import HeldBack
 from onnxq.refine.refinement import Refinement
 from onnxq.rounding.moments import together
@@ -306,7 +307,7 @@ def test_parts_that_judge_each_other_are_of_different_images():
     batches = [np.ones((3, 3, 8, 8), np.float32) for _ in range(4)]
     for number, image in enumerate(np.concatenate([list(batch) for batch in batches])):
         batches[number // 3][number % 3] = image * (number % 2)
-    parts = STEPS.parse("gptq")._moments(layer, Inputs(batches), 0)
+    parts = ErrorFeedback()._moments(layer, Inputs(batches), 0)
     assert len(parts) == 2
     for part in parts:
         assert np.abs(part.own).max() < 1e-6
