@@ -14,6 +14,7 @@ import pytest
 from helpers import images, parse, run, small_network
 
 import onnxq
+from onnxq.clipping import CLIPPINGS
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
@@ -312,3 +313,26 @@ def test_parts_that_judge_each_other_are_of_different_images():
     for part in parts:
         assert np.abs(part.own).max() < 1e-6
     assert np.abs(together(parts).own).max() > 0.2
+
+
+def test_the_distance_is_the_squared_error_by_the_variance(network):
+    held = HeldBack(BATCHES)
+    (_, start), (_, end) = quantized(network, Recipe.of(act_bits=4, weight_bits=3)).distances.steps
+    kept = np.concatenate(held.kept)
+    final = quantized(network, Recipe.of(act_bits=4, weight_bits=3)).model
+    want, got = (run(each, {"input": kept}, native=False)[0].astype(np.float64) for each in (network, final))
+    relative = np.square(want - got).sum() / np.square(want - want.mean(axis=0)).sum()
+    assert end == pytest.approx(relative, rel=1e-3)
+    assert start > end
+
+
+def test_ranges_of_smallest_error_where_images_round_weights():
+    def rule(recipe, **given):
+        return CLIPPINGS.name_of(recipe.resolved(**given).activations.clipping)
+
+    assert rule(Recipe()) == "aciq"
+    assert rule(Recipe(), has_images=True) == "mse"
+    assert rule(Recipe.of(rounding="gptq")) == "mse"
+    assert rule(Recipe.of(rounding="nearest"), has_images=True) == "aciq"
+    assert rule(Recipe.of("percentile"), has_images=True) == "percentile"
+    assert rule(Recipe.of(bias_correction="none"), has_images=True) == "aciq"

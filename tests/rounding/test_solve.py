@@ -21,7 +21,7 @@ from onnxq.rounding.error_feedback import error_feedback, feedback_factor
 from onnxq.rounding.grids import grid_of
 from onnxq.rounding.moments import Moments, MomentSums, together
 from onnxq.rounding.patterns import best_pattern
-from onnxq.rounding.solve import Freedom, output_error, round_by_output
+from onnxq.rounding.solve import Freedom, _refitted, output_error, round_by_output
 from onnxq.rounding.target import DAMPINGS, reach_of, step_to_target
 
 FIXED = Freedom(np.array([1.0]), refits=False)
@@ -315,3 +315,15 @@ def test_a_shared_scale_is_the_best_one_for_all_channels_together():
         error(weight, values, curvature).sum()
         <= error(weight, rounded(weight, whole, curvature, FIXED)[1], curvature).sum()
     )
+
+
+def test_one_fitted_scale_is_the_least_squares_of_all_rows():
+    weight, moments, *_ = case(14, 1, 3, 16)
+    weight[:, 0] *= 5
+    curvature = moments.damped(0.01)
+    whole = Affine().fit_weight(weight.reshape(1, -1).astype(np.float32), np.array([3], np.int32))
+    codes = grid_of(whole, 3).nearest(weight[0])[None]
+    values = grid_of(whole, 3).levels(codes[0])[None]
+    got = _refitted(whole, weight, codes, curvature, Freedom(np.array([1.0]), shared=True))
+    want = np.einsum("grd,gde,gre->", values, curvature, weight) / np.einsum("grd,gde,gre->", values, curvature, values)
+    np.testing.assert_allclose(got.scale / whole.scale, want, rtol=1e-5)
