@@ -84,6 +84,8 @@ def quantize(
     """
     source = load_model(model) if isinstance(model, (str, Path)) else model
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
+    if not isinstance(hold_back, int) or hold_back < 0 or hold_back == 1:
+        raise OnnxqError(f"`hold_back` must be a whole number of at least 2, or 0 for none, not {hold_back!r}")
     whole = resolved_for(recipe, seen, has_images=images is not None)
     calibrates = _calibrates(whole, seen, images is not None)
     steps = _refinements(whole, has_statistics=seen is not None or calibrates)
@@ -180,6 +182,8 @@ def _opset(recipe: Recipe) -> int:
 
 def _check_images(images: Batches | None, passes: int) -> None:
     if passes and images is None:
-        raise OnnxqError("steps that look at images need some: give `data`, or leave them out (`steps`)")
+        raise OnnxqError(
+            "steps that look at images need some: give `data`, or take `rounding` nearest and no such `steps`"
+        )
     if passes > 1 and isinstance(images, Iterator):
         raise OnnxqError(f"images are gone through {passes} times: give a list, or Loader.images, not an iterator")

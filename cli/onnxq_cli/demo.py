@@ -15,6 +15,7 @@ from onnxq.errors import OnnxqError
 from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
+from onnxq.refine.held_back import not_held_back
 from onnxq_cli.common import json_option, make_loader, progress, provider_option, write_json
 from onnxq_cli.eval import results_table
 
@@ -77,7 +78,9 @@ def _quantize(source: Path, provider: str) -> list[Path]:
     files = []
     for label, recipe in RECIPES.items():
         files.append(source.with_suffix(f".{label}.onnx"))
-        with progress(f"quantizing {label}", passes_of(recipe, statistics, has_images=True) * len(loader)) as update:
+        with progress(
+            f"quantizing {label}", passes_of(recipe, statistics, has_images=True) * not_held_back(len(loader))
+        ) as update:
             result = onnxq.quantize(
                 source, statistics, recipe, images=loader.images, provider=provider, progress=update
             )

@@ -17,6 +17,7 @@ from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
+from onnxq.refine.held_back import not_held_back
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_output,
@@ -204,5 +205,5 @@ def _progress(loader: Loader | None, passes: int) -> Iterator[Callable[[int], No
     if loader is None:
         yield None
         return
-    with progress("measuring", passes * len(loader)) as update:
+    with progress("measuring", passes * not_held_back(len(loader))) as update:
         yield update

@@ -46,6 +46,7 @@ class Format:
         can_be_dynamic: ranges of the current batch can be computed.
         holds_correction: weights can be moved off its grid.
         holds_scale: the scale of weights can be any number.
+        uses_all_codes: each code of a channel's width is one that a weight can have.
         rounds_parameters: biases and parameters of batch norm are put into it too.
     """
 
@@ -60,6 +61,7 @@ class Format:
     can_be_dynamic: ClassVar[bool] = False
     holds_correction: ClassVar[bool] = True
     holds_scale: ClassVar[bool] = True
+    uses_all_codes: ClassVar[bool] = True
     rounds_parameters: ClassVar[bool] = False
 
     @property

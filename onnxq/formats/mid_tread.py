@@ -101,6 +101,7 @@ class MidTread(Format):
 
     any_bits: ClassVar[bool] = True
     takes_rule: ClassVar[bool] = False
+    uses_all_codes: ClassVar[bool] = False
 
     @property
     def tells_mean(self) -> bool:

@@ -22,6 +22,7 @@ class Symmetric(Format):
 
     rule: ClassVar[str] = "mse"
     by_threshold: ClassVar[bool] = True
+    uses_all_codes: ClassVar[bool] = False
 
     def fit_activation(self, observed: Observed, bits: float, rule: RangeRule) -> MidTreadParams:
         """Up to the rule's threshold on both sides."""

@@ -80,5 +80,7 @@ def _read(node: gs.Node) -> list[gs.Tensor]:
     found = list(node.inputs)
     for value in node.attrs.values():
         if isinstance(value, gs.Graph):
-            found += [tensor for inner in value.nodes for tensor in _read(inner)]
-    return [tensor for tensor in found if isinstance(tensor, gs.Variable)]
+            inside = {id(tensor) for inner in value.nodes for tensor in inner.outputs}
+            inside |= {id(tensor) for tensor in value.inputs}
+            found += [tensor for inner in value.nodes for tensor in _read(inner) if id(tensor) not in inside]
+    return [tensor for tensor in found if isinstance(tensor, gs.Variable) and tensor.name]

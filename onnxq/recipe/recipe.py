@@ -19,7 +19,7 @@ from onnxq.recipe.override import FIRST_AND_LAST, LayerChoice, Override
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS, Points
 from onnxq.recipe.rounding import ROUNDINGS, Rounding
-from onnxq.recipe.steps import CORRECT_BIASES, STEPS, Default, Step
+from onnxq.recipe.steps import CORRECT_BIASES, ERROR_FEEDBACK, STEPS, Step, does, expanded
 from onnxq.recipe.targets import TARGETS
 
 
@@ -85,8 +85,7 @@ class Recipe:
                 f"the statistics were taken at `points` {observed}, the recipe has quantizers at {wanted}: run "
                 f"`onnxq calibrate` again, with the same `points`{instead}"
             )
-        usual = self.steps is None or any(isinstance(step, Default) for step in self.steps)
-        return self._filled(target, points, by_images=has_images and usual)
+        return self._filled(target, points, by_images=has_images and does(self.steps, ERROR_FEEDBACK))
 
     def _points(self, target: Target, observed: str | None) -> Points:
         if self.points is not None:
@@ -100,11 +99,13 @@ class Recipe:
         first = reduce(Override.merged, ends, Override(FIRST_AND_LAST))
         others = [entry for entry in self.overrides if entry.layers != FIRST_AND_LAST]
         before = self.overrides.index(ends[0]) if ends else 0
+        names = [STEPS.name_of(step) for step in self.steps or ()]
         rounding = self.rounding or ROUNDINGS.parse("gptq" if by_images and self.exact_products else "nearest")
         filled = {
             "rounding": rounding,
             "weights": self.weights.resolved(target),
-            "activations": self.activations and self.activations.resolved(target, rounding.step is not None),
+            "activations": self.activations
+            and self.activations.resolved(target, rounding.step is not None or ERROR_FEEDBACK in names),
             "points": points,
             "target": target,
             "overrides": (*others[:before], first, *others[before:]),
@@ -115,19 +116,13 @@ class Recipe:
         return whole
 
     def resolved_steps(self, *, has_statistics: bool = True) -> tuple[Step, ...]:
-        """The refinements, in order; by default what the rounding asks for, and statistics, if there are any, allow."""
-        usual = self._usual_steps(has_statistics)
-        if self.steps is None:
-            return usual
-        return tuple(step for asked in self.steps for step in (usual if isinstance(asked, Default) else (asked,)))
-
-    def _usual_steps(self, has_statistics: bool) -> tuple[Step, ...]:
-        """Weights rounded by what images show, which corrects biases too; or these alone, by the statistics."""
-        if self.rounding is not None and self.rounding.step is not None:
-            return (STEPS.parse(self.rounding.step),)
+        """The refinements, in order; by default the correction of biases, where statistics, if there are any, tell
+        enough, and what the rounding asks for."""
         tells = self.activations is None or self.activations.tell_mean
         can = self.resolved_points.at_inputs and tells and (has_statistics or self.activations is not None)
-        return (STEPS.parse(CORRECT_BIASES),) if can else ()
+        rounds = self.rounding.step if self.rounding is not None else None
+        usual = [*([CORRECT_BIASES] if can else []), *([rounds] if rounds is not None else [])]
+        return expanded(self.steps, tuple(map(STEPS.parse, usual)))
 
     @property
     def resolved_points(self) -> Points:
@@ -151,6 +146,8 @@ class Recipe:
             found.append("`points`: without activations there are no quantizers to place")
         if self._is_bit_true and not (self._is_all_fixed_point and name == "every-op"):
             found.append("`bit_true` needs fixed point for weights and activations, and `points` every-op")
+        if self.rounding is not None and self.rounding.step is not None and not does(self.steps, self.rounding.step):
+            found.append(f"`rounding` {self.rounding.step} is among the `steps`, or they hold `default`")
         for step in self.steps or ():
             found += step.problems(points, activations)
         if not all(isinstance(metric, str) for metric in self.metrics):

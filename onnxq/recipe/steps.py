@@ -37,3 +37,15 @@ ERROR_FEEDBACK = "gptq"  # the default, where there are images
 @dataclass(frozen=True)
 class Default(Step):
     """What is done where no steps are named, in a list with others."""
+
+
+def expanded(steps: tuple[Step, ...] | None, usual: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps asked for, with what is usual in the place of ``default``, and of None."""
+    if steps is None:
+        return usual
+    return tuple(step for asked in steps for step in (usual if isinstance(asked, Default) else (asked,)))
+
+
+def does(steps: tuple[Step, ...] | None, name: str) -> bool:
+    """Whether a step is named, or what is usual is to be done."""
+    return steps is None or any(isinstance(step, Default) or STEPS.name_of(step) == name for step in steps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from onnxq.recipe.steps import ERROR_FEEDBACK, STEPS
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
 from onnxq.refine.samples import choose_positions, samples, window_of
 from onnxq.refine.stepper import Pair, side_by_side
+from onnxq.rounding.grids import Limits, has_grid
 from onnxq.rounding.moments import Moments, MomentSums, together
 from onnxq.rounding.parallel import in_parallel, one_thread_a_call
 from onnxq.rounding.solve import Freedom, output_error, round_by_output
@@ -34,6 +35,8 @@ FloatArray = NDArray[np.float64]
 PARTS = 2  # of the images, that judge each other's estimates
 MOST_VALUES = 2**25  # that are sampled of what a layer reads: depthwise layers of many channels need fewer positions
 SHRINKS = np.linspace(0.35, 1, 40)  # of ranges, to choose from
+WIDEST = 6_144  # inputs of an output whose moments are held: gigabytes beyond
+UNKNOWN = "rounded to the nearest, since it reads a constant, too many values, or numbers too large to be squared"
 POWERS = np.array([0.25, 0.5, 1.0])  # likewise, where scales are powers of two
 
 
@@ -61,35 +64,44 @@ class ErrorFeedback(Refinement):
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
         """Whether its parameters are in their ranges."""
         found = [] if self.alpha is None else number("gptq.alpha", self.alpha, 0, 1)
-        found += number("gptq.damping", self.damping, 1e-6, 1e6)
+        found += number("gptq.damping", self.damping, 1e-4, 1e6)
         whole = isinstance(self.positions, int) and isinstance(self.seed, int) and self.positions > 0 <= self.seed
         return found if whole else [*found, "`gptq.positions` and `gptq.seed` must be whole numbers, not negative"]
 
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """As ``Refinement.apply``."""
-        weights, shifts = dict(draft.plan.weights), {}
-        rounded: set[str] = set()
+        weights, biases, notes = dict(draft.plan.weights), dict(draft.plan.biases), list(draft.notes)
+        settled: set[str] = set()  # weights
         with one_thread_a_call(), side_by_side(draft, images, run) as pair:
             for index, layer in enumerate(draft.layers):
                 parts = self._moments(layer, pair, index)
-                if layer.computed_bias:
-                    parts = [part.about_zero() for part in parts]
-                reach = reach_of(_grouped(layer.weight, layer), parts, self.alpha)
-                whole = together(parts)
-                del parts  # of a large layer they are a gigabyte
-                if layer.weight_name not in rounded:
-                    weights[layer.weight_name] = self._rounded(draft, layer, whole, reach)
-                    rounded.add(layer.weight_name)
-                shifts[layer.name] = _shift(layer, weights[layer.weight_name], whole)
-                bias = None if layer.computed_bias else (draft.bias(layer) + shifts[layer.name]).astype(np.float32)
+                if parts:
+                    if layer.computed_bias:
+                        parts = [part.about_zero() for part in parts]
+                        notes.append(f"layer {layer.name}: its bias is computed by the graph and was not corrected")
+                    reach = reach_of(_grouped(layer.weight, layer), parts, self.alpha)
+                    whole = together(parts)
+                    del parts  # of a large layer they are a gigabyte
+                    if layer.weight_name not in settled:
+                        weights[layer.weight_name] = self._rounded(draft, layer, whole, reach)
+                    if not layer.computed_bias:
+                        biases[layer.name] = _bias(layer, weights[layer.weight_name], whole)
+                else:
+                    notes.append(f"layer {layer.name}: {UNKNOWN}")
+                settled.add(layer.weight_name)
+                bias = biases.get(layer.name, layer.bias)
+                if bias is not None and draft.plan.rounded_parameters is not None:
+                    bias = draft.plan.rounded_parameters(layer.name, bias)
                 pair.settle(layer.name, weights[layer.weight_name].dequantized(), bias)
                 if run.progress:
                     run.progress(pair.share(index, len(draft.layers)))
-        return replace(draft, plan=replace(draft.plan, weights=weights)).with_biases(shifts)
+        return replace(draft, plan=replace(draft.plan, weights=weights, biases=biases), notes=tuple(notes))
 
     def _moments(self, layer: Layer, pair: Pair, index: int) -> list[Moments]:
-        """Of each part of the images."""
+        """Of each part of the images; empty where they cannot be had: see ``UNKNOWN``."""
         width = layer.weight[0].size
+        if width > WIDEST:
+            return []
         sums = [MomentSums(layer.group, width) for _ in range(PARTS)]
         wanted = min(self.positions, MOST_VALUES // (width * layer.group))
         seen = 0
@@ -102,23 +114,28 @@ class ErrorFeedback(Refinement):
             for position, sum_ in enumerate(sums):
                 sum_.add(x[:, part == position], quantized[:, part == position])
             seen += shape[0]
-        return [sum_.moments() for sum_ in sums if sum_.count]
+        parts = [sum_.moments() for sum_ in sums if sum_.count]
+        return parts if all(np.isfinite(part.own).all() and np.isfinite(part.cross).all() for part in parts) else []
 
     def _rounded(self, draft: Draft, layer: Layer, whole: Moments, reach: Reach) -> QuantizedWeight:
         """The weight rounded anew, or as it was where that is better."""
         former = draft.plan.weights[layer.weight_name]
-        asked, choice = draft.recipe.weights, draft.recipe.weight_choice([layer])
+        users = [other for other in draft.layers if other.weight_name == layer.weight_name]
+        asked, choice = draft.recipe.weights, draft.recipe.weight_choice(users)
         assert asked.granularity is not None and asked.correction is not None
         weight = _grouped(layer.weight, layer)
         target = weight + reach.alpha * step_to_target(weight, whole, reach.damping)
         importance = np.repeat(np.einsum("gdd->gd", whole.own), layer.channels // layer.group, axis=0)
         shaped = target.reshape(layer.weight.shape).astype(np.float32)
         params = fit(shaped, choice, asked.granularity, importance)
+        if not has_grid(params):
+            return former
         freedom = Freedom(
             SHRINKS if choice.format.holds_scale else POWERS,
             shared=asked.granularity is Granularity.PER_TENSOR,
             refits=choice.format.holds_scale,
             offsets=asked.correction.moves and choice.format.holds_correction,
+            limits=None if choice.format.uses_all_codes else _limits(params.codes(shaped)),
         )
         new = round_by_output(target, params, whole.damped(self.damping), freedom, layer.weight.shape)
         candidates = (new, former)
@@ -131,7 +148,14 @@ def _grouped(weight: NDArray[np.float32], layer: Layer) -> FloatArray:
     return weight.reshape(layer.group, layer.channels // layer.group, -1).astype(np.float64)
 
 
-def _shift(layer: Layer, weight: QuantizedWeight, moments: Moments) -> FloatArray:
-    """What makes the mean output that of the float network, float64 [C]: W E[x] - V E[x^]."""
+def _limits(codes: NDArray[Any]) -> Limits:
+    """The smallest and the largest code of each channel."""
+    rows = codes.reshape(len(codes), -1)
+    return rows.min(axis=1), rows.max(axis=1)
+
+
+def _bias(layer: Layer, weight: QuantizedWeight, moments: Moments) -> NDArray[np.float32]:
+    """What makes the mean output that of the float network, float32 [C]: b + W E[x] - V E[x^]."""
     exact = _grouped(layer.weight, layer) @ moments.mean_float[:, :, None]
-    return np.asarray((exact - _grouped(weight.dequantized(), layer) @ moments.mean[:, :, None]).reshape(-1))
+    shift = (exact - _grouped(weight.dequantized(), layer) @ moments.mean[:, :, None]).reshape(-1)
+    return np.asarray((shift if layer.bias is None else layer.bias + shift).astype(np.float32))

@@ -53,3 +53,8 @@ class HeldBack:
             for _ in self:
                 pass
         return self._kept or []
+
+
+def not_held_back(images: int, every: int = EVERY) -> int:
+    """How many of so many images steps look at."""
+    return images - (images // every if every else 0)

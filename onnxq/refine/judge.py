@@ -14,6 +14,8 @@ from onnxq.rewrite import carry_out
 from onnxq.runtime.batches import outputs_of
 from onnxq.runtime.graph_session import graph_session
 
+FloatArray = NDArray[np.float64]
+
 
 @dataclass
 class Judge:
@@ -25,34 +27,40 @@ class Judge:
 
     batches: Sequence[NDArray[np.float32]]
     run: Run
-    _exact: list[NDArray[np.float64]] | None = field(default=None, init=False)
+    _exact: list[FloatArray] | None = field(default=None, init=False)
 
-    def distance(self, draft: Draft) -> float:
-        """E|y - y^|^2 / E|y - mean|^2 over the outputs y of the network: 0 for the float network, 1 for its mean.
+    def distances(self, draft: Draft) -> FloatArray:
+        """|y - y^|^2 of each image, relative to the sum of |y - mean|^2 over all images, float64 [N].
 
-        Where there are several outputs, the mean of theirs.
+        Their sum is 0 for the float network, and 1 for one that makes its mean. Outputs y that are no numbers for each
+        image do not count; of several, the mean. Empty where there are none.
         """
         if self._exact is None:
             self._exact = self._outputs(draft.graph.copy(), draft)
         graph = draft.graph.copy()
         carry_out(graph, draft.plan)
-        pairs = zip(self._exact, self._outputs(graph, draft), strict=True)
-        return float(np.mean([_relative(exact, quantized) for exact, quantized in pairs]))
+        found = [
+            _relative(exact, quantized)
+            for exact, quantized in zip(self._exact, self._outputs(graph, draft), strict=True)
+        ]
+        return np.mean(found, axis=0) if found else np.zeros(0)
 
-    def _outputs(self, graph: gs.Graph, draft: Draft) -> list[NDArray[np.float64]]:
-        """All float outputs of all images, [N, ...]."""
+    def _outputs(self, graph: gs.Graph, draft: Draft) -> list[FloatArray]:
+        """Those outputs that are numbers for each image, [N, values]."""
         names = [output.name for output in graph.outputs]
         session = graph_session(graph, draft.source, self.run.provider)
-        made: list[Sequence[NDArray[np.float32]]] = [values for _, values in outputs_of(session, names, self.batches)]
-        return [
-            np.concatenate(parts).astype(np.float64) for parts in zip(*made, strict=True) if parts[0].dtype.kind == "f"
-        ]
+        made = [values for _, values in outputs_of(session, names, self.batches)]
+        columns = []
+        for parts in zip(*made, strict=True):
+            fits = all(part.ndim and len(part) == len(batch) for part, batch in zip(parts, self.batches, strict=True))
+            if fits and parts[0].dtype.kind == "f":
+                columns.append(np.concatenate([part.reshape(len(part), -1) for part in parts]).astype(np.float64))
+        return columns
 
 
-def _relative(exact: NDArray[np.float64], quantized: NDArray[np.float64]) -> float:
-    """Squared error by the variance over images; infinite where the quantized network makes no numbers."""
-    if not np.isfinite(quantized).all():
-        return float("inf")
+def _relative(exact: FloatArray, quantized: FloatArray) -> FloatArray:
+    """Squared errors by the variance; infinite where the quantized network makes no numbers."""
     spread = float(np.square(exact - exact.mean(axis=0)).sum())
-    error = float(np.square(exact - quantized).sum())
-    return error / spread if spread > 0 else error
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = np.square(exact - quantized).sum(axis=1)
+    return np.where(np.isfinite(errors), errors / spread if spread > 0 else errors, np.inf)

@@ -108,9 +108,12 @@ class Pair:
     images: int
 
     def inputs(self, layer: str) -> Iterator[tuple[Float32, Float32]]:
-        """What a layer reads in both networks, batch by batch."""
+        """What a layer reads in both networks, batch by batch; nothing where it reads a constant."""
         steppers = self.exact, self.quantized
-        names = [_node(stepper.graph, layer).inputs[0].name for stepper in steppers]
+        tensors = [_node(stepper.graph, layer).inputs[0] for stepper in steppers]
+        if any(isinstance(tensor, gs.Constant) for tensor in tensors):
+            return
+        names = [tensor.name for tensor in tensors]
         for stepper, name in zip(steppers, names, strict=True):
             stepper.advance(name)
         for index in range(self.exact.batches):
@@ -149,8 +152,9 @@ def side_by_side(draft: Draft, images: Images, run: Run) -> Iterator[Pair]:
         count = 0
         for batch in images:
             check_shape(declared, batch, "the model")
+            own = batch.copy()  # whoever makes batches may use the memory again
             for stepper in (exact, quantized) if len(batch) else ():
-                stepper.give(batch)
+                stepper.give(own)
             count += len(batch)
         if not count:
             raise OnnxqError("no images to round weights on")

@@ -9,17 +9,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from onnxq.recipe.steps import STEPS
 from onnxq.refine.held_back import HeldBack
 from onnxq.refine.judge import Judge
 from onnxq.refine.refinement import Draft, Refinement, Run
 
-START = "start"  # what the network is called before any step
+START = "start"  # what the network is called before any step that looks at images
+FEWEST = 8  # images that can judge a step
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Distances:
-    """How far the network was from the float one on images held back, ``Judge.distance``, after each step.
+    """How far the network was from the float one on images held back, ``Judge.distance``, after each step that
+    looks at images.
 
     Attributes:
         images: how many were held back; 0 where no step was judged.
@@ -37,28 +44,39 @@ class Distances:
 def take_steps(draft: Draft, steps: Sequence[Refinement], images: HeldBack, run: Run) -> tuple[Draft, Distances]:
     """The draft after all steps that help, and how far it was from the float network on the way.
 
-    Where no images are held back, all steps are taken.
+    Steps that look at no images are taken as they are, and so are all where fewer than eight images are held back.
 
     Raises:
         OnnxqError: see ``Refinement.apply``.
     """
     judge: Judge | None = None
+    before = np.zeros(0)
     way: list[tuple[str, float]] = []
     undone: list[str] = []
     for step in steps:
         refined = step.apply(draft, images, run)
-        if judge is None and images.kept:  # a step of its own may have gone through the images: that is enough
+        if step.passes and judge is None and sum(map(len, images.kept)) >= FEWEST:
             judge = Judge(images.kept, run)
-            way.append((START, judge.distance(draft)))
-        if judge is not None:
-            name, before, after = STEPS.name_of(step), way[-1][1], judge.distance(refined)
-            if not after <= before:
+            before = judge.distances(draft)
+            way = [(START, float(before.sum()))] if len(before) else []
+        if step.passes and judge is not None and way:
+            name, after = STEPS.name_of(step), judge.distances(refined)
+            if _is_worse(before, after):
                 undone.append(
-                    f"step {name} was undone: it took the network from {before:.4g} to {after:.4g} away from the "
-                    "float one, on images held back"
+                    f"step {name} was undone: it took the network from {before.sum():.4g} to {after.sum():.4g} away "
+                    "from the float one, on images held back"
                 )
                 continue
-            way.append((name, after))
+            before = after
+            way.append((name, float(after.sum())))
         draft = refined
-    held = sum(map(len, judge.batches)) if judge is not None else 0
+    held = len(before) if way else 0
     return replace(draft, notes=(*draft.notes, *undone)), Distances(held, tuple(way))
+
+
+def _is_worse(before: FloatArray, after: FloatArray) -> bool:
+    """Whether distances of images grew, by more than one standard error of their sum."""
+    if not np.isfinite(after).all():
+        return bool(np.isfinite(before).all())
+    growth = after - before
+    return bool(growth.sum() > growth.std() * np.sqrt(len(growth)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.core.qparams import WeightParams
-from onnxq.errors import OnnxqError
 from onnxq.formats.affine import AffineParams
 from onnxq.formats.codebook import CodebookWeightParams
 
@@ -42,11 +41,12 @@ def _column(values: FloatArray, rank: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class UniformGrid:
-    """start + code * step, code = 0 .. top; float64 [C] each."""
+    """start + code * step, code = bottom .. top; float64 [C] each."""
 
     start: FloatArray
     step: FloatArray
     top: FloatArray
+    bottom: FloatArray
 
     def nearest(self, values: FloatArray) -> Codes:
         """As ``Grid.nearest``; half to even."""
@@ -66,14 +66,15 @@ class UniformGrid:
 
     def at(self, rows: NDArray[np.int64]) -> UniformGrid:
         """As ``Grid.at``."""
-        return UniformGrid(self.start[rows], self.step[rows], self.top[rows])
+        return UniformGrid(self.start[rows], self.step[rows], self.top[rows], self.bottom[rows])
 
     def _position(self, values: FloatArray) -> FloatArray:
         return (values - _column(self.start, values.ndim)) / _column(self.step, values.ndim)
 
     def _clipped(self, positions: FloatArray, room: int) -> Codes:
-        top = np.maximum(_column(self.top, positions.ndim) - room, 0)
-        return np.minimum(np.maximum(positions, 0), top).astype(np.int64)
+        bottom = _column(self.bottom, positions.ndim)
+        top = np.maximum(_column(self.top, positions.ndim) - room, bottom)
+        return np.minimum(np.maximum(positions, bottom), top).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -104,23 +105,35 @@ class LevelGrid:
 
     def _above(self, bounds: FloatArray, values: FloatArray) -> Codes:
         """How many bounds of its channel each value exceeds."""
-        codes = np.zeros(values.shape, np.int64)
-        for bound in bounds.T:
-            codes += values > _column(bound, values.ndim)
-        return codes
+        if values.ndim == 1:
+            return np.asarray((values[:, None] > bounds).sum(axis=1))
+        rows = [np.searchsorted(own, row, side="left") for own, row in zip(bounds, values, strict=True)]
+        return np.array(rows, np.int64).reshape(values.shape)
 
 
-def grid_of(params: WeightParams, channels: int) -> Grid:
+Limits = tuple[NDArray[Any], NDArray[Any]]  # the first and the last code of each channel
+
+
+def has_grid(params: WeightParams) -> bool:
+    """Whether ``grid_of`` knows the levels."""
+    return isinstance(params, (AffineParams, CodebookWeightParams))
+
+
+def grid_of(params: WeightParams, channels: int, limits: Limits | None = None) -> Grid:
     """The levels of a weight of so many output channels.
 
+    Args:
+        limits: of codes, where a format does not use all of its width.
+
     Raises:
-        OnnxqError: the format's levels are not known.
+        TypeError: the format's levels are not known (``has_grid``).
     """
     if isinstance(params, AffineParams):
         scale = np.broadcast_to(params.scale.astype(np.float64), channels)
-        top = np.broadcast_to(np.exp2(params.bits) - 1, channels)
-        return UniformGrid(-params.zero_point.astype(np.float64) * scale, scale, top)
+        bottom, top = limits if limits is not None else (np.zeros(1), np.exp2(params.bits) - 1)
+        bottom, top = (np.broadcast_to(bound.astype(np.float64), channels) for bound in (bottom, top))
+        return UniformGrid(-params.zero_point.astype(np.float64) * scale, scale, top, bottom)
     if isinstance(params, CodebookWeightParams):
         table = params.levels * params.scale[:, None].astype(np.float64) + params.offset[:, None]
         return LevelGrid(np.broadcast_to(table, (channels, table.shape[1])))
-    raise OnnxqError(f"weights of {type(params).__name__} cannot be rounded by error feedback: take `rounding` nearest")
+    raise TypeError(f"the levels of {type(params).__name__} are not known")

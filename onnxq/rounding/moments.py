@@ -71,7 +71,8 @@ class MomentSums:
         def product(task: tuple[FloatArray, Float32, int]) -> None:
             total, left, start = task
             columns = slice(start, start + BLOCK)
-            total[:, :, columns] += left.transpose(0, 2, 1) @ quantized[:, :, columns]
+            with np.errstate(over="ignore", invalid="ignore"):  # the caller sees what is not finite
+                total[:, :, columns] += left.transpose(0, 2, 1) @ quantized[:, :, columns]
 
         in_parallel(product, tasks)
 

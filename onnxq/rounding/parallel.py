@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+MOST_THREADS = 8  # each has intermediates of its own
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,5 +29,5 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     tasks = list(items)
     if len(tasks) < 2:
         return [function(item) for item in tasks]
-    with ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1, MOST_THREADS)) as pool:
         return list(pool.map(function, tasks))

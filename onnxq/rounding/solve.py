@@ -10,7 +10,7 @@ import numpy as np
 from onnxq.core.qparams import QuantizedWeight, WeightParams
 from onnxq.rounding.coordinate_descent import coordinate_descent
 from onnxq.rounding.error_feedback import error_feedback, feedback_factor
-from onnxq.rounding.grids import Codes, FloatArray, Grid, grid_of
+from onnxq.rounding.grids import Codes, FloatArray, Grid, Limits, grid_of
 from onnxq.rounding.moments import Moments
 from onnxq.rounding.parallel import in_parallel
 from onnxq.rounding.patterns import MOST_INPUTS, best_pattern
@@ -27,12 +27,14 @@ class Freedom:
         factors: that scales may be multiplied by, float64, 1 among them.
         shared: one scale serves all channels.
         refits: scales may have any value. offsets: levels may be moved off zero.
+        limits: the first and the last code of each channel, where a format does not use all of its width.
     """
 
     factors: FloatArray
     shared: bool = False
     refits: bool = True
     offsets: bool = False
+    limits: Limits | None = None
 
 
 def output_error(weight: FloatArray, values: FloatArray, moments: Moments) -> float:
@@ -52,7 +54,7 @@ def round_by_output(
     channels = groups * rows
     if width <= MOST_INPUTS:
         params = _searched(params, freedom, channels, lambda grid: best_pattern(target, grid, curvature)[1])
-        codes = best_pattern(target, grid_of(params, channels), curvature)[0]
+        codes = best_pattern(target, grid_of(params, channels, freedom.limits), curvature)[0]
     else:
         diagonal = np.diagonal(curvature, axis1=1, axis2=2)
 
@@ -62,12 +64,12 @@ def round_by_output(
             return np.asarray((np.square(error) @ diagonal[:, :, None])[:, :, 0])
 
         params = _searched(params, freedom, channels, diagonal_errors)
-        grid = grid_of(params, channels)
+        grid = grid_of(params, channels, freedom.limits)
         codes = error_feedback(target, grid, *feedback_factor(curvature))
         codes = coordinate_descent(target, codes, grid, curvature)
     for _ in range(ROUNDS if freedom.refits else 0):
         params = _refitted(params, target, codes, curvature, freedom)
-        codes = coordinate_descent(target, codes, grid_of(params, channels), curvature)
+        codes = coordinate_descent(target, codes, grid_of(params, channels, freedom.limits), curvature)
     kind = np.uint8 if params.widths.max(initial=0) <= 8 else np.uint16
     return QuantizedWeight(codes.reshape(shape).astype(kind), params)
 
@@ -78,7 +80,7 @@ def _searched(
     """Scales multiplied by the factors of smallest error, float64 [g, r] for a grid."""
 
     def of(factor: float) -> FloatArray:
-        return error(grid_of(params.scaled(np.full(1, factor)), channels)).reshape(channels)
+        return error(grid_of(params.scaled(np.full(1, factor)), channels, freedom.limits)).reshape(channels)
 
     table = np.stack(in_parallel(of, [float(factor) for factor in freedom.factors]))
     if freedom.shared:
@@ -91,7 +93,7 @@ def _refitted(
 ) -> WeightParams:
     """Parameters of smallest error for codes: each row's levels times a, plus o."""
     groups, rows, width = target.shape
-    values = grid_of(params, groups * rows).levels(codes.reshape(-1, width)).reshape(target.shape)
+    values = grid_of(params, groups * rows, freedom.limits).levels(codes.reshape(-1, width)).reshape(target.shape)
     curved = values @ curvature
     ones = curvature.sum(axis=1)[:, None, :]  # 1 H
     own, own_one = (curved * values).sum(axis=2), (values * ones).sum(axis=2)

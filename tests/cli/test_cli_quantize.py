@@ -228,14 +228,14 @@ def test_bit_true_and_renormalized_files(small_model, small_data, tmp_path):
     assert [step.passes for step in written.resolved_steps()] == [2]
 
 
-def test_one_command_from_a_float_model_and_images(small_model, small_data, tmp_path):
-    quantized = tmp_path / "q.onnx"
-    out, _ = onnxq("quantize", small_model, "--data", small_data, "-n", 20, "--bits", 3, "-o", quantized)
-    assert re.search(r"distance to float on 2 images held back: start \d\.\d{4}(, gptq \d\.\d{4})?\n", out)
-    assert metadata(onnx.load(quantized))["onnxq.calibration_images"] == "18"
-    nearest, _ = onnxq(
-        "quantize", small_model, "--data", small_data, "-n", 20, "--rounding", "nearest", "-o", quantized
-    )
+def test_one_command_from_a_float_model_and_images(small_model, tmp_path):
+    quantized, data = tmp_path / "q.onnx", tmp_path / "data.npz"
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
+    np.savez(data, images=pixels, labels=np.zeros(64, np.int64))
+    out, _ = onnxq("quantize", small_model, "--data", data, "--weight-bits", 2, "-o", quantized)
+    assert re.search(r"distance to float on 8 images held back: start \d\.\d{4}, gptq \d\.\d{4}\n", out)
+    assert metadata(onnx.load(quantized))["onnxq.calibration_images"] == "56"
+    nearest, _ = onnxq("quantize", small_model, "--data", data, "--rounding", "nearest", "-o", quantized)
     assert "gptq" not in nearest
 
 

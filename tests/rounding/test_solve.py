@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxq.errors import OnnxqError
 from onnxq.formats.affine import Affine, AffineParams
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.formats.kmeans import KMeans
@@ -18,7 +17,7 @@ from onnxq.formats.powers_of_two import AdditivePowersOfTwo
 from onnxq.formats.symmetric import Symmetric
 from onnxq.rounding.coordinate_descent import coordinate_descent
 from onnxq.rounding.error_feedback import error_feedback, feedback_factor
-from onnxq.rounding.grids import grid_of
+from onnxq.rounding.grids import grid_of, has_grid
 from onnxq.rounding.moments import Moments, MomentSums, together
 from onnxq.rounding.patterns import best_pattern
 from onnxq.rounding.solve import Freedom, _refitted, output_error, round_by_output
@@ -239,8 +238,19 @@ def test_a_channel_of_no_bits_and_scales_for_the_tensor():
 
 
 def test_levels_of_unknown_formats_are_an_error():
-    with pytest.raises(OnnxqError, match="take `rounding` nearest"):
+    with pytest.raises(TypeError, match="not known"):
         grid_of(object(), 3)
+    assert not has_grid(object())
+
+
+def test_codes_that_a_format_does_not_use_stay_unused():
+    weight, moments, *_ = case(15, 1, 4, 30)
+    params = params_of(weight, Symmetric(), np.array([3], np.int32))
+    limits = np.full(4, 1), np.full(4, 7)
+    freedom = Freedom(np.linspace(0.35, 1, 8), limits=limits)
+    quantized, _ = rounded(weight, params, moments.damped(0.01), freedom)
+    assert quantized.codes.min() >= 1
+    assert quantized.codes.max() == 7
 
 
 def test_error_feedback_is_gptq():

@@ -39,6 +39,6 @@ def test_files_are_gone_after_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt), TensorStore(limit=0) as store:
         store.put("x", 0, np.zeros(3))
-        assert Path(tmp_path).rglob("*.npy")
+        assert list(Path(tmp_path).rglob("*.npy"))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
