@@ -34,9 +34,9 @@ from onnxq.rounding.target import Reach, reach_of, step_to_target
 FloatArray = NDArray[np.float64]
 PARTS = 2  # of the images, that judge each other's estimates
 MOST_VALUES = 2**25  # that are sampled of what a layer reads: depthwise layers of many channels need fewer positions
-SHRINKS = np.linspace(0.35, 1, 40)  # of ranges, to choose from
 WIDEST = 6_144  # inputs of an output whose moments are held: gigabytes beyond
 UNKNOWN = "rounded to the nearest, since it reads a constant, too many values, or numbers too large to be squared"
+SHRINKS = np.linspace(0.35, 1, 40)  # of ranges, to choose from
 POWERS = np.array([0.25, 0.5, 1.0])  # likewise, where scales are powers of two
 
 
