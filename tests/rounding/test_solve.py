@@ -336,4 +336,5 @@ def test_one_fitted_scale_is_the_least_squares_of_all_rows():
     values = grid_of(whole, 3).levels(codes[0])[None]
     got = _refitted(whole, weight, codes, curvature, Freedom(np.array([1.0]), shared=True))
     want = np.einsum("grd,gde,gre->", values, curvature, weight) / np.einsum("grd,gde,gre->", values, curvature, values)
+    assert isinstance(got, AffineParams)
     np.testing.assert_allclose(got.scale / whole.scale, want, rtol=1e-5)
