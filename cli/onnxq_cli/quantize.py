@@ -47,7 +47,11 @@ def choice(field: str) -> click.Choice[str]:
 
 recipe_options = options(
     click.option("--recipe", metavar="NAME|FILE", help="Where the other options start from; see `onnxq recipes`."),
-    click.option("--scheme", type=choice("scheme"), help="How activation ranges are chosen.  [default: aciq]"),
+    click.option(
+        "--scheme",
+        type=choice("scheme"),
+        help="How activation ranges are chosen.  [default: mse with --data, else aciq]",
+    ),
     click.option("--bits", type=BITS, help="Of weights and activations, the mean over channels.  [default: 4]"),
     click.option(
         "--act-bits",
@@ -75,8 +79,8 @@ recipe_options = options(
     click.option(
         "--bias-correction",
         type=choice("bias_correction"),
-        help="What biases are corrected by: the calibration statistics, or a pass over images (--data)."
-        "  [default: statistics]",
+        help="What biases are corrected by, with weights rounded to the nearest: the calibration statistics, or a pass "
+        "over images (--data).  [default: statistics; gptq has its own]",
     ),
     click.option(
         "--placement",
