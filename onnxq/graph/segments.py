@@ -42,10 +42,7 @@ def segment_to(graph: gs.Graph, tensor: str, available: Iterable[str], done: set
             if node.name not in needed:
                 needed.add(node.name)
                 pending.extend(_read(node))
-    later = {
-        read.name for node in graph.nodes if node.name not in needed and node.name not in done for read in _read(node)
-    }
-    later |= {tensor, *(output.name for output in graph.outputs)}
+    later = wanted_later(graph, done | needed) | {tensor}
     made = [output.name for node in graph.nodes if node.name in needed for output in node.outputs]
     return Segment(frozenset(needed), tuple(reads), tuple(name for name in made if name in later))
 

@@ -15,7 +15,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 from onnxq.graph.names import Names
 from onnxq.graph.segments import cut, segment_to, wanted_later
 from onnxq.refine.refinement import Draft, Images, Run
@@ -87,8 +87,7 @@ def _run(session: Any, names: tuple[str, ...], feeds: dict[str, NDArray[Any]]) -
     try:
         made: list[NDArray[Any]] = session.run(list(names), feeds)
     except Exception as error:  # onnxruntime raises its own family, without a common public base
-        problem = (str(error).strip() or repr(error)).splitlines()[0]
-        raise OnnxqError(f"the network cannot be run up to {names[0]}: {problem}") from error
+        raise OnnxqError(f"the network cannot be run up to {names[0]}: {first_line(error)}") from error
     for name, values in zip(names, made, strict=True):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise OnnxqError(f"tensor {name} has NaN or infinite values")

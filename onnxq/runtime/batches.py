@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 from onnxq.runtime.providers import provider_of
 
 
@@ -44,8 +44,7 @@ def run(session: ort.InferenceSession, names: Sequence[str], images: ort.OrtValu
     try:
         session.run_with_iobinding(binding)
     except Exception as error:  # onnxruntime raises its own family, without a common public base
-        problem = (str(error).strip() or repr(error)).splitlines()[0]
-        raise OnnxqError(f"the model cannot run on images of shape {images.shape()}: {problem}") from error
+        raise OnnxqError(f"the model cannot run on images of shape {images.shape()}: {first_line(error)}") from error
     outputs: list[NDArray[Any]] = binding.copy_outputs_to_cpu()
     return outputs
 

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 from onnxq.runtime.library import find_library, get_library_path
 from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
 
@@ -75,10 +75,10 @@ def make_session(
         session = ort.InferenceSession(source, options, providers=providers)
         session.onnxq_weights = values  # ONNX Runtime points to this memory and does not keep it alive
     except Exception as error:  # onnxruntime raises its own family, without a common public base
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        if "onnxq:" in first_line and "is not a registered" in first_line:
-            first_line = "it has an operator that only the native library of onnxq runs; see `onnxq info`"
-        raise OnnxqError(f"ONNX Runtime cannot load {name}: {first_line}") from error
+        problem = first_line(error)
+        if "onnxq:" in problem and "is not a registered" in problem:
+            problem = "it has an operator that only the native library of onnxq runs; see `onnxq info`"
+        raise OnnxqError(f"ONNX Runtime cannot load {name}: {problem}") from error
     if PROVIDERS[provider] not in session.get_providers() and asked != "auto":
         raise OnnxqError(
             "`provider` cuda: ONNX Runtime could not load its CUDA provider (driver or CUDA libraries missing)"

@@ -362,19 +362,15 @@ def test_a_layer_that_reads_a_constant_and_numbers_that_cannot_be_squared(size):
 
 def test_biases_that_were_corrected_are_not_corrected_twice(network):
     seen = onnxq.calibrate(network, BATCHES)
-    plans = [
-        onnxq.quantize(
-            network, seen, Recipe.of(act_bits=2, weight_bits=2, steps=steps), images=BATCHES, hold_back=0
-        ).plan
+    once, behind, twice = (
+        onnxq.quantize(network, seen, Recipe.of(act_bits=2, weight_bits=2, steps=steps), images=BATCHES, hold_back=0)
         for steps in (["gptq"], ["correct-biases", "gptq"], ["gptq", "gptq"])
-    ]
-    for plan in plans[1:2]:
-        for name, bias in plans[0].biases.items():
-            np.testing.assert_array_equal(plan.biases[name], bias)
-    got = run(onnxq.quantize(network, seen, Recipe.of(act_bits=2, weight_bits=2, steps=["gptq", "gptq"]), images=BATCHES,
-                             hold_back=0).model, {"input": np.concatenate(BATCHES)}, native=False)[0]  # fmt: skip
-    want = run(network, {"input": np.concatenate(BATCHES)}, native=False)[0]
-    np.testing.assert_allclose(got.mean(axis=0), want.mean(axis=0), atol=0.02)
+    )
+    for name, bias in once.plan.biases.items():
+        np.testing.assert_array_equal(behind.plan.biases[name], bias)
+    everything = {"input": np.concatenate(BATCHES)}
+    want, got = (run(model, everything, native=False)[0].mean(axis=0) for model in (network, twice.model))
+    np.testing.assert_allclose(got, want, atol=0.02)
 
 
 def test_a_rounding_that_no_step_carries_out_is_refused():
