@@ -102,7 +102,8 @@ class ErrorFeedback(Refinement):
         width = layer.weight[0].size
         if width > WIDEST:
             return []
-        sums = [MomentSums(layer.group, width) for _ in range(PARTS)]
+        weight = _grouped(layer.weight, layer).astype(np.float32)
+        sums = [MomentSums(weight) for _ in range(PARTS)]
         wanted = min(self.positions, MOST_VALUES // (width * layer.group))
         seen = 0
         for batch, inputs in enumerate(pair.inputs(layer.name)):
@@ -139,7 +140,7 @@ class ErrorFeedback(Refinement):
         )
         new = round_by_output(target, params, whole.damped(self.damping), freedom, layer.weight.shape)
         candidates = (new, former)
-        errors = [output_error(weight, _grouped(each.dequantized(), layer), whole) for each in candidates]
+        errors = [output_error(_grouped(each.dequantized(), layer), whole) for each in candidates]
         return candidates[int(np.argmin(errors))]
 
 
@@ -155,7 +156,7 @@ def _limits(codes: NDArray[Any]) -> Limits:
 
 
 def _bias(layer: Layer, weight: QuantizedWeight, moments: Moments) -> NDArray[np.float32]:
-    """What makes the mean output that of the float network, float32 [C]: b + W E[x] - V E[x^]."""
-    exact = _grouped(layer.weight, layer) @ moments.mean_float[:, :, None]
-    shift = (exact - _grouped(weight.dequantized(), layer) @ moments.mean[:, :, None]).reshape(-1)
+    """What makes the mean output that of the float network, float32 [C]: b + E[y] - V E[x^]."""
+    made = (_grouped(weight.dequantized(), layer) @ moments.mean[:, :, None])[:, :, 0]
+    shift = (moments.mean_output - made).reshape(-1)
     return np.asarray((shift if layer.bias is None else layer.bias + shift).astype(np.float32))

@@ -1,7 +1,8 @@
 """Coordinate descent on the error of a layer's output. A part of ``rounding``.
 
 Zhang et al., "COMQ", 2024 (arXiv 2403.07134), on the quadratic of the moments: each code in turn is made the best one
-while all others stay. The error never grows, and no code could be better changed alone in the end.
+while all others stay, but for columns where no code wishes for a change. The error never grows, and no code could be
+better changed alone in the end.
 """
 
 from __future__ import annotations
@@ -25,42 +26,46 @@ def coordinate_descent(target: FloatArray, codes: Codes, grid: Grid, curvature: 
     Returns:
         int64 [g, r, d].
     """
+    shape, flat = target.shape, (-1, target.shape[2])
     codes = codes.copy()
-    rest = np.arange(len(target)) if len(target) > 1 else np.arange(target.shape[1])  # groups, or rows of the only one
+    diagonal = np.diagonal(curvature, axis1=1, axis2=2)[:, None, :]
+    values = grid.levels(codes.reshape(flat)).reshape(shape)
+    pull = (target - values) @ curvature
     for _ in range(MOST_SWEEPS):
-        if len(target) > 1:
-            channels = (rest[:, None] * target.shape[1] + np.arange(target.shape[1])).ravel()
-            swept = _sweep(target[rest], codes[rest], grid.at(channels), curvature[rest])
-            changed = (swept != codes[rest]).any(axis=(1, 2))
-            codes[rest] = swept
-        else:
-            swept = _sweep(target[:, rest], codes[:, rest], grid.at(rest), curvature)
-            changed = (swept != codes[:, rest]).any(axis=(0, 2))
-            codes[:, rest] = swept
-        rest = rest[changed]
-        if not len(rest):
+        wishes = grid.nearest((values + pull / diagonal).reshape(flat)).reshape(shape)
+        wanting = np.flatnonzero((wishes != codes).any(axis=(0, 1)))
+        if not len(wanting):
             break
+        for start in range(0, len(wanting), BLOCK):
+            columns = wanting[start : start + BLOCK]
+            step = _step(codes, values, pull, grid, curvature, columns)
+            groups, rows = (np.flatnonzero(step.any(axis=axes)) for axes in ((1, 2), (0, 2)))
+            changed = np.ix_(groups, rows)
+            pull[changed] -= step[changed] @ curvature[groups][:, columns]
     return codes
 
 
-def _sweep(target: FloatArray, codes: Codes, grid: Grid, curvature: FloatArray) -> Codes:
-    """Each column once."""
-    groups, rows, width = target.shape
-    codes = codes.copy()
-    diagonal = np.diagonal(curvature, axis1=1, axis2=2)
-    values = grid.levels(codes.reshape(groups * rows, width)).reshape(target.shape)
-    for start in range(0, width, BLOCK):
-        block = slice(start, min(start + BLOCK, width))
-        pull: NDArray[np.float64] = (target - values) @ curvature[:, :, block]
-        inner = curvature[:, block, block]
-        for column in range(start, block.stop):
-            at = column - start
-            wish = values[:, :, column] + pull[:, :, at] / diagonal[:, column, None]
-            chosen = grid.nearest(wish.reshape(-1))
-            step = grid.levels(chosen).reshape(groups, rows) - values[:, :, column]
-            if not step.any():
-                continue
-            codes[:, :, column] = chosen.reshape(groups, rows)
-            values[:, :, column] += step
-            pull -= step[:, :, None] * inner[:, at, None, :]
-    return codes
+def _step(
+    codes: Codes,
+    values: FloatArray,
+    pull: FloatArray,
+    grid: Grid,
+    curvature: FloatArray,
+    columns: NDArray[np.int64],
+) -> FloatArray:
+    """Make the codes of these columns the best ones, one column after the other; returns how their values changed."""
+    groups, rows, _ = codes.shape
+    step = np.zeros((groups, rows, len(columns)))
+    own = pull[:, :, columns]
+    inner = curvature[:, columns[:, None], columns]
+    for at, column in enumerate(columns):
+        wish = values[:, :, column] + own[:, :, at] / inner[:, at, None, at]
+        chosen = grid.nearest(wish.reshape(-1))
+        move = grid.levels(chosen).reshape(groups, rows) - values[:, :, column]
+        if not move.any():
+            continue
+        codes[:, :, column] = chosen.reshape(groups, rows)
+        values[:, :, column] += move
+        step[:, :, at] = move
+        own -= move[:, :, None] * inner[:, at, None, :]
+    return step

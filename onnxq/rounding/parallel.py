@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 MOST_THREADS = 8  # each has intermediates of its own
+COLUMNS = 256  # of a product that one task computes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,3 +34,15 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
         return [function(item) for item in tasks]
     with ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1, MOST_THREADS)) as pool:
         return list(pool.map(function, tasks))
+
+
+def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """left @ right of [g, n, k] and [g, k, m]."""
+    result = np.empty((*left.shape[:2], right.shape[2]), np.result_type(left, right))
+
+    def columns(start: int) -> None:
+        part = slice(start, start + COLUMNS)
+        np.matmul(left, right[:, :, part], out=result[:, :, part])
+
+    in_parallel(columns, range(0, right.shape[2], COLUMNS))
+    return result

@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxq.core.qparams import QuantizedWeight, WeightParams
 from onnxq.rounding.coordinate_descent import coordinate_descent
 from onnxq.rounding.error_feedback import error_feedback, feedback_factor
 from onnxq.rounding.grids import Codes, FloatArray, Grid, Limits, grid_of
 from onnxq.rounding.moments import Moments
-from onnxq.rounding.parallel import in_parallel
+from onnxq.rounding.parallel import in_parallel, product
 from onnxq.rounding.patterns import MOST_INPUTS, best_pattern
 
 ROUNDS = 2  # of fitting scales to codes, and codes to scales
+CHANNELS = 128  # that one task rounds
 LARGEST_CHANGE = 2.0  # of a scale by its fit to the codes
+
+Piece = tuple[slice, slice]  # groups, and output channels of each
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Freedom:
     limits: Limits | None = None
 
 
-def output_error(weight: FloatArray, values: FloatArray, moments: Moments) -> float:
-    """E|W x - V x^|^2 without what does not depend on V = ``values``; float64 [g, r, d] both, centred."""
-    return float(((values @ moments.own - 2 * weight @ moments.cross) * values).sum())
+def output_error(values: FloatArray, moments: Moments) -> float:
+    """E|y - V x^|^2 without what does not depend on V = ``values``, float64 [g, r, d]; centred."""
+    return float(((product(values, moments.own) - 2 * moments.cross) * values).sum())
 
 
 def round_by_output(
@@ -65,13 +69,50 @@ def round_by_output(
 
         params = _searched(params, freedom, channels, diagonal_errors)
         grid = grid_of(params, channels, freedom.limits)
-        codes = error_feedback(target, grid, *feedback_factor(curvature))
-        codes = coordinate_descent(target, codes, grid, curvature)
+        factor, order = feedback_factor(curvature)
+
+        def fed_back(piece: Piece) -> Codes:
+            part, of = target[piece], grid.at(_channels(target, piece))
+            return coordinate_descent(
+                part, error_feedback(part, of, factor[piece[0]], order[piece[0]]), of, curvature[piece[0]]
+            )
+
+        codes = _in_pieces(target, fed_back)
     for _ in range(ROUNDS if freedom.refits else 0):
         params = _refitted(params, target, codes, curvature, freedom)
-        codes = coordinate_descent(target, codes, grid_of(params, channels, freedom.limits), curvature)
+        codes = _descended(target, codes, grid_of(params, channels, freedom.limits), curvature)
     kind = np.uint8 if params.widths.max(initial=0) <= 8 else np.uint16
     return QuantizedWeight(codes.reshape(shape).astype(kind), params)
+
+
+def _descended(target: FloatArray, codes: Codes, grid: Grid, curvature: FloatArray) -> Codes:
+    return _in_pieces(
+        target,
+        lambda piece: coordinate_descent(
+            target[piece], codes[piece], grid.at(_channels(target, piece)), curvature[piece[0]]
+        ),
+    )
+
+
+def _in_pieces(target: FloatArray, codes_of: Callable[[Piece], Codes]) -> Codes:
+    """Codes int64 [g, r, d] piece by piece: output channels do not depend on each other."""
+    groups, rows, _ = target.shape
+    many = max(CHANNELS // rows, 1)
+    pieces = [
+        (slice(group, group + many), slice(row, row + CHANNELS))
+        for group in range(0, groups, many)
+        for row in range(0, rows, CHANNELS)
+    ]
+    codes = np.empty(target.shape, np.int64)
+    for piece, found in zip(pieces, in_parallel(codes_of, pieces), strict=True):
+        codes[piece] = found
+    return codes
+
+
+def _channels(target: FloatArray, piece: Piece) -> NDArray[np.int64]:
+    """Numbers of the output channels of a piece."""
+    groups, rows, _ = target.shape
+    return np.arange(groups * rows).reshape(groups, rows)[piece].ravel()
 
 
 def _searched(
@@ -94,7 +135,7 @@ def _refitted(
     """Parameters of smallest error for codes: each row's levels times a, plus o."""
     groups, rows, width = target.shape
     values = grid_of(params, groups * rows, freedom.limits).levels(codes.reshape(-1, width)).reshape(target.shape)
-    curved = values @ curvature
+    curved = product(values, curvature)
     ones = curvature.sum(axis=1)[:, None, :]  # 1 H
     own, own_one = (curved * values).sum(axis=2), (values * ones).sum(axis=2)
     one = np.broadcast_to(ones.sum(axis=2), own.shape)

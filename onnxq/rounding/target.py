@@ -1,8 +1,9 @@
 """What to round: weights that make of quantized inputs what the float ones make of exact ones. A part of ``rounding``.
 
-E|W x - V x^|^2 is (V - W*) G (V - W*)^T and a constant, W* = W C G^-1: asymmetric inputs are a change of target (QEP,
-arXiv 2504.09629; GPTAQ, 2025). With E|W x - V x^|^2 + damping |V - W|^2 the step to it is W (C - G) (G + damping)^-1.
-How far to go is decided on images that did not estimate the step, in closed form.
+With y = W x, G = E[x^ x^T] and C = E[y x^T], E|y - V x^|^2 is (V - W*) G (V - W*)^T and a constant, W* = C G^-1:
+asymmetric inputs are a change of target (QEP, arXiv 2504.09629; GPTAQ, 2025). With E|y - V x^|^2 + damping |V - W|^2
+the step to it is (C - W G) (G + damping)^-1. How far to go is decided on images that did not estimate the step, in
+closed form.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from itertools import permutations
 import numpy as np
 
 from onnxq.rounding.moments import FloatArray, Moments
-from onnxq.rounding.parallel import in_parallel
+from onnxq.rounding.parallel import in_parallel, product
+from onnxq.rounding.positive_definite import solve_positive
 
 DAMPINGS = (0.01, 0.1, 1.0)  # shares of the mean diagonal, to choose from
 
@@ -28,10 +30,13 @@ class Reach:
 
 
 def step_to_target(weight: FloatArray, moments: Moments, damping: float) -> FloatArray:
-    """W (C - G) (G + damping)^-1, float64 [g, r, d]; damping in shares of the mean diagonal."""
-    pull = weight @ (moments.cross - moments.own)
-    step = np.linalg.solve(moments.damped(damping), pull.transpose(0, 2, 1)).transpose(0, 2, 1)
-    return step.astype(np.float64, copy=False)
+    """(C - W G) (G + damping)^-1, float64 [g, r, d]; damping in shares of the mean diagonal."""
+    return solve_positive(moments.damped(damping), _pull(weight, moments))
+
+
+def _pull(weight: FloatArray, moments: Moments) -> FloatArray:
+    """C - W G: what errors of the inputs make of the output, as seen by each input."""
+    return np.asarray(moments.cross - product(weight, moments.own))
 
 
 def reach_of(weight: FloatArray, parts: Sequence[Moments], alpha: float | None = None) -> Reach:
@@ -42,14 +47,15 @@ def reach_of(weight: FloatArray, parts: Sequence[Moments], alpha: float | None =
     Args:
         alpha: a given one; the damping alone is chosen.
     """
-    pairs = list(permutations(parts, 2))
+    pulls = [_pull(weight, part) for part in parts]
+    pairs = list(permutations(range(len(parts)), 2))
 
     def judged(damping: float) -> tuple[float, Reach]:
         toward = against = 0.0
         for estimating, judging in pairs:
-            step = step_to_target(weight, estimating, damping)
-            toward += float((step * (weight @ (judging.cross - judging.own))).sum())
-            against += float(((step @ judging.own) * step).sum())
+            step = solve_positive(parts[estimating].damped(damping), pulls[estimating])
+            toward += float((step * pulls[judging]).sum())
+            against += float((product(step, parts[judging].own) * step).sum())
         chosen = alpha
         if chosen is None:
             chosen = min(max(toward / against, 0.0), 1.0) if against > 0 else 0.0
