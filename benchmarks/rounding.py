@@ -30,6 +30,7 @@ WIDTHS = ("W4A8", "W4A4", "W3A8", "W3A3", "W2A8", "W2A4", "W4", "W3", "W2")
 METHODS: dict[str, dict[str, Any]] = {
     "nearest": {"rounding": "nearest"},
     "gptq": {"rounding": "gptq"},
+    "gptq, reconstruct": {"rounding": "gptq", "reconstruct": True},
     "gptq, a step a tensor": {"rounding": "gptq", "act_granularity": "per-tensor"},
     "gptq, bits by output": {"rounding": "gptq", "weights": {"allocation": "by-error"}},
     "gptq, alpha 0.5": {"steps": [{"gptq": {"alpha": 0.5}}], "clipping": "mse"},

@@ -118,6 +118,13 @@ recipe_options = options(
         default=None,
         help="Match the mean and variance of convolution outputs to the float network's, on images (--data).",
     ),
+    click.option(
+        "--reconstruct",
+        is_flag=True,
+        default=None,
+        help="Learn scales and biases behind it, from images (--data); needs torch, and minutes.",
+    ),
+    click.option("--budget-seconds", type=float, help="Time to learn, at most.  [default: 600]"),
     click.option("--published", is_flag=True, default=None, help="The published ACIQ arithmetic, for comparison."),
     click.option(
         "--format",

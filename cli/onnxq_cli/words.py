@@ -18,7 +18,8 @@ OPTIONS = {
     "weights.format": "--weights",
     "weights.correction": "--weight-correction",
     "points": "--placement",
-    "steps": "--bias-correction and --renormalize",
+    "steps": "--bias-correction, --renormalize and --reconstruct",
+    "reconstruct.seconds": "--budget-seconds",
     "statistics": "--stats",
     "images": "-n",
     "std.k": "--std-multiplier",
@@ -46,7 +47,7 @@ OPTIONS = {
                 "provider",
             ),
             *("data", "classes", "cache", "workers", "skip_bad_images", "weights", "num_classes", "small_stem"),
-            *("act_granularity", "weight_granularity", "metric", "published"),
+            *("act_granularity", "weight_granularity", "metric", "published", "reconstruct", "budget_seconds"),
         )
     },
 }

@@ -57,7 +57,7 @@ OPTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
 }
 OTHERS = (
     *("act_bits", "weight_bits", "edge_bits", "renormalize", "skip", "std_multiplier", "percentile", "moving_average"),
-    *("symmetric", "alpha", "overflow_rate", "bit_true", "published"),
+    *("symmetric", "alpha", "overflow_rate", "bit_true", "published", "reconstruct", "budget_seconds"),
 )
 
 
@@ -84,7 +84,7 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
         for name, choices in OPTIONS.items()
         if name in given and _name_in(given[name]) not in choices()
     ]
-    for name in ("renormalize", "moving_average", "symmetric", "bit_true", "published"):
+    for name in ("renormalize", "reconstruct", "moving_average", "symmetric", "bit_true", "published"):
         problems += boolean(name, given[name]) if name in given else []
     if problems:
         raise OnnxqError("; ".join(problems))

@@ -23,7 +23,7 @@ from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.recipe import Recipe
 from onnxq.recipe.rounding import ROUNDINGS
-from onnxq.recipe.steps import CORRECT_BIASES, STEPS, Default, Step
+from onnxq.recipe.steps import CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step
 from onnxq.recipe.targets import TARGETS
 
 CORRECTED = {"none": None, "statistics": CORRECT_BIASES, "images": "correct-biases-on-images"}
@@ -212,7 +212,10 @@ class Parts:
 
     def _steps(self) -> dict[str, Any]:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")
-        if asked is None and not match:
+        learnt, seconds = self.given.get("reconstruct"), self.given.get("budget_seconds")
+        if seconds is not None and not learnt:
+            raise OnnxqError("`budget_seconds` goes with `reconstruct`")
+        if asked is None and not match and not learnt:
             return {}
         steps: list[Step] = list(self.recipe.steps) if self.recipe.steps is not None else [Default()]
         if asked is not None:
@@ -222,6 +225,8 @@ class Parts:
             steps = [*([STEPS.parse(name)] if name is not None else []), *kept]
         if match:
             steps.append(STEPS.parse("match-outputs"))
+        if learnt:
+            steps.append(STEPS.parse({RECONSTRUCT: {} if seconds is None else {"seconds": seconds}}))
         return {"steps": tuple(steps)}
 
     def _rounding(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Step:
 STEPS: Registry[Step] = Registry("step", "onnxq.refine")
 CORRECT_BIASES = "correct-biases"  # the default, where statistics tell enough
 ERROR_FEEDBACK = "gptq"  # the default, where there are images
+RECONSTRUCT = "reconstruct"
 
 
 @STEPS.register("default")
