@@ -3,8 +3,8 @@
     python benchmarks/rounding.py TESTBED --out FOLDER [--only efficientnet squeezenet] [--widths W4A4 W2A4]
     python benchmarks/rounding.py demo --out FOLDER
 
-Calibrated on 256 images of cifar10/calib or imagenet500, tested on cifar10/test or imagenet_val650. Results of each
-network are added to FOLDER/rounding.json, and all of them are written as a table to FOLDER/rounding.txt.
+Calibrated on 256 images of cifar10/calib or imagenet500, tested on cifar10/test or imagenet_val650. Rows are
+added to FOLDER/rounding.json, and all of them are written as a table to FOLDER/rounding.txt.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def recipe_of(widths: str, method: dict[str, Any]) -> Recipe:
 
 
 def measure(case: Case, widths: tuple[str, ...], methods: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A row for each combination, the float network first."""
+    """A row for each combination."""
     images, tests = images_of(case)
     seen = onnxq.calibrate(case.model, images, provider="cpu")
     rows: list[dict[str, Any]] = []
@@ -77,14 +77,12 @@ def measure(case: Case, widths: tuple[str, ...], methods: tuple[str, ...]) -> li
         for label in methods:
             if label not in ALL_WIDTHS and width not in FEW_WIDTHS:
                 continue
-            rows.append(_row(case, width, label, images, seen, tests, with_float=not rows))
+            rows.append(_row(case, width, label, images, seen, tests))
             print(case.model.stem, rows[-1], flush=True)
     return rows
 
 
-def _row(
-    case: Case, width: str, label: str, images: list[Any], seen: Statistics, tests: Any, *, with_float: bool
-) -> dict[str, Any]:
+def _row(case: Case, width: str, label: str, images: list[Any], seen: Statistics, tests: Any) -> dict[str, Any]:
     recipe = recipe_of(width, METHODS[label])
     given = None if recipe.rounding == Recipe.of(rounding="nearest").rounding else images
     begun = time.perf_counter()
@@ -97,7 +95,7 @@ def _row(
     return {
         "widths": width,
         "method": label,
-        **({"float_top1": exact.top1} if with_float else {}),
+        "float_top1": exact.top1,
         "top1": quantized.top1,
         "differs": quantized.values["differs"],
         "images": quantized.images,
@@ -106,6 +104,13 @@ def _row(
         "distances": [list(step) for step in result.distances.steps],
         "notes": list(result.notes),
     }
+
+
+def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by width and method, a new one in the place of an old one."""
+    rows = {(row["widths"], row["method"]): row for row in (*old, *new)}
+    order = [(width, method) for width in WIDTHS for method in METHODS]
+    return [rows[key] for key in order if key in rows]
 
 
 def text_of(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -137,7 +142,7 @@ def main() -> None:
             continue
         rows = measure(case, tuple(args.widths), tuple(args.methods))
         results = json.loads(file.read_text()) if file.exists() else {}
-        results[case.model.stem] = rows
+        results[case.model.stem] = merged(results.get(case.model.stem, []), rows)
         file.write_text(json.dumps(results, indent=1) + "\n")
         (args.out / "rounding.txt").write_text(text_of(results))
 

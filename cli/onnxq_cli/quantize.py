@@ -122,9 +122,9 @@ recipe_options = options(
         "--reconstruct",
         is_flag=True,
         default=None,
-        help="Learn scales and biases behind it, from images (--data); needs torch, and minutes.",
+        help="Learn scales and biases besides, from images (--data); needs torch, and minutes.",
     ),
-    click.option("--budget-seconds", type=float, help="Time to learn, at most.  [default: 600]"),
+    click.option("--budget-seconds", type=float, help="Time to learn, at most.  [default: 300]"),
     click.option("--published", is_flag=True, default=None, help="The published ACIQ arithmetic, for comparison."),
     click.option(
         "--format",

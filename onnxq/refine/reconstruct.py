@@ -50,7 +50,7 @@ class Reconstruct(Refinement):
 
     passes: ClassVar[int] = 1
 
-    seconds: float = 600.0
+    seconds: float = 300.0
     iterations: int = 400
     images: int = 8
     seed: int = 0
