@@ -12,6 +12,7 @@ from onnxq.clipping import Clipping
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
 from onnxq.core.observed import Observed
+from onnxq.core.parallel import in_parallel
 from onnxq.core.points import QuantPoint
 from onnxq.core.qparams import ActivationParams
 from onnxq.core.statistics import Statistics
@@ -64,11 +65,11 @@ def _allocated(observed: Observed, importance: FloatArray, rule: Clipping, choic
     """
 
     def error() -> FloatArray:
-        errors = np.empty((observed.channels, WIDTHS))
-        for width in range(WIDTHS):
-            params = choice.format.fit_activation(observed, np.full(observed.channels, width, np.int32), rule)
-            errors[:, width] = params.expected_squared_error(observed.histogram, observed.anchor)
-        return errors * importance[:, None]
+        return np.stack(in_parallel(error_at, range(WIDTHS)), axis=1) * importance[:, None]
+
+    def error_at(width: int) -> FloatArray:
+        params = choice.format.fit_activation(observed, np.full(observed.channels, width, np.int32), rule)
+        return params.expected_squared_error(observed.histogram, observed.anchor)
 
     return choice.allocation.widths(observed.spread, error, choice.bits)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxq.core.checks import number
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
+from onnxq.core.parallel import in_parallel
 from onnxq.core.qparams import QuantizedWeight
 from onnxq.decide.weights import fit
 from onnxq.recipe.parts import Activations
@@ -27,7 +28,7 @@ from onnxq.refine.samples import choose_positions, samples, window_of
 from onnxq.refine.stepper import Pair, side_by_side
 from onnxq.rounding.grids import Limits, has_grid
 from onnxq.rounding.moments import Moments, MomentSums, together
-from onnxq.rounding.parallel import in_parallel, one_thread_a_call
+from onnxq.rounding.parallel import one_thread_a_call
 from onnxq.rounding.solve import Freedom, output_error, round_by_output
 from onnxq.rounding.target import Reach, reach_of, step_to_target
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.rounding.parallel import in_parallel, product
+from onnxq.core.parallel import in_parallel
+from onnxq.rounding.parallel import product
 
 FloatArray = NDArray[np.float64]
 Float32 = NDArray[np.float32]

@@ -6,34 +6,20 @@ into the same pieces on every machine.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-MOST_THREADS = 8  # each has intermediates of its own
-COLUMNS = 256  # of a product that one task computes
+from onnxq.core.parallel import in_parallel
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+COLUMNS = 256  # of a product that one task computes
 
 
 def one_thread_a_call() -> Any:
     """A context in which a call of BLAS has one thread."""
     return threadpool_limits(1, user_api="blas")
-
-
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of all items, in their order; one item runs where the caller does."""
-    tasks = list(items)
-    if len(tasks) < 2:
-        return [function(item) for item in tasks]
-    with ThreadPoolExecutor(min(len(tasks), os.cpu_count() or 1, MOST_THREADS)) as pool:
-        return list(pool.map(function, tasks))
 
 
 def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:

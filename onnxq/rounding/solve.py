@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.parallel import in_parallel
 from onnxq.core.qparams import QuantizedWeight, WeightParams
 from onnxq.rounding.coordinate_descent import coordinate_descent
 from onnxq.rounding.error_feedback import error_feedback, feedback_factor
 from onnxq.rounding.grids import Codes, FloatArray, Grid, Limits, grid_of
 from onnxq.rounding.moments import Moments
-from onnxq.rounding.parallel import in_parallel, product
+from onnxq.rounding.parallel import product
 from onnxq.rounding.patterns import MOST_INPUTS, best_pattern
 
 ROUNDS = 2  # of fitting scales to codes, and codes to scales

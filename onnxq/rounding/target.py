@@ -14,8 +14,9 @@ from itertools import permutations
 
 import numpy as np
 
+from onnxq.core.parallel import in_parallel
 from onnxq.rounding.moments import FloatArray, Moments
-from onnxq.rounding.parallel import in_parallel, product
+from onnxq.rounding.parallel import product
 from onnxq.rounding.positive_definite import solve_positive
 
 DAMPINGS = (0.01, 0.1, 1.0)  # shares of the mean diagonal, to choose from
