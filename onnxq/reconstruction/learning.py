@@ -139,7 +139,7 @@ def _loss(errors: Sequence[float]) -> float:
 def _groups(network: TorchNetwork) -> list[dict[str, Any]]:
     """Parameters with their learning rates."""
     groups: list[dict[str, Any]] = [
-        {"params": [quantizer.stretch for quantizer in network.quantizers.values()], "lr": SCALE_RATE},
+        {"params": list(dict.fromkeys(each.stretch for each in network.quantizers.values())), "lr": SCALE_RATE},
         {"params": [layer.gain for layer in network.layers.values()], "lr": GAIN_RATE},
     ]
     for layer in network.layers.values():

@@ -66,7 +66,8 @@ class TorchNetwork:
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """All that can be learnt."""
-        return [each for part in (*self.quantizers.values(), *self.layers.values()) for each in part.parameters()]
+        parts = (*self.quantizers.values(), *self.layers.values())
+        return list(dict.fromkeys(each for part in parts for each in part.parameters()))  # some serve several
 
     def __call__(self, x: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """The tensors of these names."""

@@ -5,6 +5,7 @@ All layers together, each one's output compared with the float network's (``onnx
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,7 +32,7 @@ from onnxq.runtime.providers import resolve_provider
 
 if TYPE_CHECKING:
     from onnxq.reconstruction.learning import Comparison, Outcome
-    from onnxq.reconstruction.network import TorchNetwork
+    from onnxq.reconstruction.network import LearntLayer, TorchNetwork
 
 JUDGING = 8  # one image of so many judges and does not teach
 WITHOUT_TORCH = "reconstruction needs torch, which is not installed: `pip install torch`"
@@ -76,11 +77,11 @@ class Reconstruct(Refinement):
             few = f"nothing was reconstructed: {len(pictures)} images are too few to learn from and to judge by"
             return replace(draft, notes=(*draft.notes, few))
         device = resolve_provider(run.provider)
-        compared, graph = _comparison(draft, device)
+        compared, tensors = _comparison(draft, device)
         shares = _Shares(len(pictures), run)
         schedule = Schedule(self.iterations, self.seconds, self.images, self.seed)
         outcome = learn(compared, pictures[~judge], pictures[judge], schedule, device, shares.reached)
-        learnt = _learnt(draft, compared.quantized, graph)
+        learnt = _learnt(draft, compared.quantized, tensors)
         return replace(draft, plan=learnt, notes=(*draft.notes, _told(draft, outcome)))
 
 
@@ -99,9 +100,10 @@ class _Shares:
             self.told = images
 
 
-def _simulated(draft: Draft) -> gs.Graph:
-    """The quantized network with weights and biases as constants, sorted."""
+def _simulated(draft: Draft) -> tuple[gs.Graph, dict[str, str]]:
+    """The quantized network, weights and biases constants, sorted; and the planned tensor that a node reads first."""
     graph = draft.graph.copy()
+    planned = {id(tensor): name for name, tensor in graph.tensors().items() if name in draft.plan.activations}
     plan = replace(draft.plan, weights={}, biases={}, rounded_parameters=None, target=TARGETS.parse("onnxq"))
     carry_out(graph, plan)
     names = Names(graph)
@@ -112,7 +114,11 @@ def _simulated(draft: Draft) -> gs.Graph:
         if not layer.computed_bias:
             rest = [gs.Constant(names.fresh(f"{layer.name}/bias"), draft.bias(layer))]
         node.inputs = [node.inputs[0], weight, *rest]
-    return graph.toposort()
+    # by object: outputs of the network lose their names to what is quantized
+    reads = {
+        node.name: planned[id(tensor)] for node in graph.nodes for tensor in node.inputs[:1] if id(tensor) in planned
+    }
+    return graph.toposort(), reads
 
 
 def _problem(draft: Draft) -> str | None:
@@ -126,7 +132,7 @@ def _problem(draft: Draft) -> str | None:
     if not draft.plan.exact_products:
         return "sums of rounded products cannot be learnt through"
     unknown = unknown_operators(draft.graph)
-    unknown += [name for name in unknown_operators(_simulated(draft)) if name not in unknown]
+    unknown += [name for name in unknown_operators(_simulated(draft)[0]) if name not in unknown]
     return f"operators {', '.join(unknown)} cannot be learnt through" if unknown else None
 
 
@@ -147,28 +153,43 @@ def _gathered(draft: Draft, images: Images) -> NDArray[np.float32]:
     return np.concatenate(batches)
 
 
-def _comparison(draft: Draft, device: str) -> tuple[Comparison, gs.Graph]:
-    """Both networks in torch, and the graph of the quantized one."""
-    import torch
-
+def _comparison(draft: Draft, device: str) -> tuple[Comparison, dict[str, str]]:
+    """Both networks in torch, and the planned tensor that each node of the quantized one reads first."""
     from onnxq.reconstruction.learning import Comparison
-    from onnxq.reconstruction.network import LearntLayer, TorchNetwork
+    from onnxq.reconstruction.network import TorchNetwork
 
-    exact, quantized = draft.graph.copy().toposort(), _simulated(draft)
-    uses = [layer.weight_name for layer in draft.layers]
-    learnt = {}
-    for layer in draft.layers:
-        if uses.count(layer.weight_name) > 1:
-            continue  # a weight of several layers stays as it is
-        tensors = [torch.from_numpy(np.array(tensor.values)) for tensor in _node(quantized, layer.name).inputs[1:3]]
-        weight, bias = tensors[0].to(device), None if layer.computed_bias else tensors[1].to(device)
-        learnt[layer.name] = LearntLayer(weight, bias, _gains(draft, layer))
-    networks = TorchNetwork(exact, device, {}), TorchNetwork(quantized, device, learnt)
-    for quantizer in networks[1].quantizers.values():
+    exact, (quantized, tensors) = draft.graph.copy().toposort(), _simulated(draft)
+    networks = (
+        TorchNetwork(exact, device, {}),
+        TorchNetwork(quantized, device, _learnt_layers(draft, quantized, device)),
+    )
+    by_tensor = {tensors[name]: quantizer for name, quantizer in networks[1].quantizers.items()}
+    for tensor, quantizer in by_tensor.items():
         quantizer.stretch.requires_grad_(_scales_are_free(draft.recipe))
+        shared = draft.plan.points[tensor].shares
+        if shared in by_tensor:
+            quantizer.stretch = by_tensor[shared].stretch
     pairs = [(_made_by(exact, layer), _made_by(quantized, layer)) for layer in draft.layers]
     outputs = [(first.name, second.name) for first, second in zip(exact.outputs, quantized.outputs, strict=True)]
-    return Comparison(*networks, tuple(pairs), tuple(outputs)), quantized
+    return Comparison(*networks, tuple(pairs), tuple(outputs)), tensors
+
+
+def _learnt_layers(draft: Draft, graph: gs.Graph, device: str) -> dict[str, LearntLayer]:
+    """Weights and biases of the quantized network to begin with; a weight of several layers stays as it is."""
+    import torch
+
+    from onnxq.reconstruction.network import LearntLayer
+
+    uses = Counter(layer.weight_name for layer in draft.layers)
+    found = {}
+    for layer in draft.layers:
+        if uses[layer.weight_name] == 1:
+            read = _node(graph, layer.name).inputs[1 : 2 if layer.computed_bias else 3]
+            constants = [torch.from_numpy(np.array(tensor.values)).to(device) for tensor in read]
+            weight, bias = [*constants, None][:2]
+            assert weight is not None
+            found[layer.name] = LearntLayer(weight, bias, _gains(draft, layer))
+    return found
 
 
 def _scales_are_free(recipe: Recipe) -> bool:
@@ -187,7 +208,7 @@ def _gains(draft: Draft, layer: Layer) -> int:
     return 1 if weights.granularity is Granularity.PER_TENSOR else layer.channels
 
 
-def _learnt(draft: Draft, network: TorchNetwork, graph: gs.Graph) -> Plan:
+def _learnt(draft: Draft, network: TorchNetwork, tensors: dict[str, str]) -> Plan:
     """The plan with what was learnt."""
     weights, biases, activations = dict(draft.plan.weights), dict(draft.plan.biases), dict(draft.plan.activations)
     for layer in draft.layers:
@@ -200,7 +221,7 @@ def _learnt(draft: Draft, network: TorchNetwork, graph: gs.Graph) -> Plan:
         if found.bias is not None:
             biases[layer.name] = found.bias.detach().cpu().numpy()
     for name, quantizer in network.quantizers.items():
-        tensor = _node(graph, name).inputs[0].name
+        tensor = tensors[name]
         params = activations[tensor]
         assert isinstance(params, AffineParams)
         scale = quantizer.learnt_scale.detach().cpu().numpy().reshape(params.scale.shape)

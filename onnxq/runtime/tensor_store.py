@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 
-IN_MEMORY = 2**29  # bytes
+IN_MEMORY = 2**28  # bytes
 
 
 @dataclass

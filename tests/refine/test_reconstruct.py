@@ -157,6 +157,7 @@ def test_fake_quantize_is_the_operator_and_its_scale_learns():
         {"weights": "apot"},
         {"format": "qdq", "act_bits": 4, "weight_bits": 4},
         {"placement": "outputs"},
+        {"placement": "every-op", "act_bits": 4},
         {"act_bits": None, "weight_bits": 2},
     ],
     ids=str,
@@ -172,6 +173,31 @@ def test_it_takes_the_network_closer_to_the_float_one(network, fields):
     onnx.checker.check_model(after.model)
     for name, weight in before.plan.weights.items():
         np.testing.assert_array_equal(after.plan.weights[name].codes, weight.codes)
+
+
+def test_tensors_that_share_a_scale_still_do():
+    """Of integer kernels, MaxPool has one scale in and out."""
+    model = parse(
+        """g (float[N, 3, 8, 8] input) => (float[N, 4, 2, 2] y) {
+            a = Conv <pads = [1, 1, 1, 1]> (input, w)  b = Relu (a)
+            c = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (b)
+            d = Conv <pads = [1, 1, 1, 1]> (c, v)  y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (d)
+        }""",
+        {
+            "w": RANDOM.standard_normal((8, 3, 3, 3)).astype(np.float32),
+            "v": RANDOM.standard_normal((4, 8, 3, 3)).astype(np.float32),
+        },
+    )
+    batches = [RANDOM.standard_normal((16, 3, 8, 8)).astype(np.float32) for _ in range(4)]
+    recipe = Recipe.of(target="onnxruntime", act_bits=8, weight_bits=8, rounding="nearest")
+    before, after = (
+        quantized(model, replace(recipe, steps=steps), batches, hold_back=0).plan for steps in ((), (LEARN,))
+    )
+    shared = {tensor: point.shares for tensor, point in after.points.items() if point.shares}
+    assert "c" in shared
+    for tensor, other in shared.items():
+        np.testing.assert_array_equal(after.activations[tensor].scale, after.activations[other].scale)
+    assert any(after.activations[each].scale != before.activations[each].scale for each in shared)
 
 
 def test_the_same_seed_gives_the_same_file(network):
