@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.rounding.grids import Codes, FloatArray, Grid
+from onnxq.rounding.positive_definite import factorize
 
 BLOCK = 64  # columns whose feedback is added at once
 
@@ -26,9 +27,8 @@ def feedback_factor(curvature: FloatArray) -> tuple[FloatArray, NDArray[np.int64
         numpy.linalg.LinAlgError: H is not positive definite.
     """
     order = np.argsort(np.diagonal(curvature, axis1=1, axis2=2), axis=1, kind="stable")
-    rows = np.take_along_axis(curvature, order[:, :, None], axis=1)
-    factor = np.linalg.cholesky(np.take_along_axis(rows, order[:, None, :], axis=2))
-    return factor.astype(np.float64, copy=False), order.astype(np.int64)
+    groups = np.arange(len(order))[:, None, None]
+    return factorize(curvature[groups, order[:, :, None], order[:, None, :]]), order.astype(np.int64)
 
 
 def error_feedback(target: FloatArray, grid: Grid, factor: FloatArray, order: NDArray[np.int64]) -> Codes:

@@ -14,7 +14,6 @@ from itertools import permutations
 
 import numpy as np
 
-from onnxq.core.parallel import in_parallel
 from onnxq.rounding.moments import FloatArray, Moments
 from onnxq.rounding.parallel import product
 from onnxq.rounding.positive_definite import solve_positive
@@ -62,4 +61,4 @@ def reach_of(weight: FloatArray, parts: Sequence[Moments], alpha: float | None =
             chosen = min(max(toward / against, 0.0), 1.0) if against > 0 else 0.0
         return 2 * chosen * toward - chosen**2 * against, Reach(chosen, damping)
 
-    return max(in_parallel(judged, DAMPINGS), key=lambda found: found[0])[1]
+    return max(map(judged, DAMPINGS), key=lambda found: found[0])[1]

@@ -20,7 +20,7 @@ from onnxq.rounding.error_feedback import error_feedback, feedback_factor
 from onnxq.rounding.grids import grid_of, has_grid
 from onnxq.rounding.moments import Moments, MomentSums, together
 from onnxq.rounding.patterns import best_pattern
-from onnxq.rounding.positive_definite import solve_positive
+from onnxq.rounding.positive_definite import factorize, solve_positive
 from onnxq.rounding.solve import Freedom, _refitted, output_error, round_by_output
 from onnxq.rounding.target import DAMPINGS, reach_of, step_to_target
 
@@ -212,13 +212,14 @@ def test_how_far_to_go_is_judged_on_other_images():
     assert reach_of(weight, [moments, moments]).damping in DAMPINGS
 
 
-@pytest.mark.parametrize(("groups", "rows", "width"), [(1, 3, 300), (4, 1, 9), (2, 0, 5)])
+@pytest.mark.parametrize(("groups", "rows", "width"), [(1, 3, 600), (2, 3, 300), (4, 1, 9), (2, 0, 5)])
 def test_systems_of_positive_definite_matrices(groups, rows, width):
     random = np.random.default_rng(0)
     root = random.standard_normal((groups, width, width))
     matrix = root @ root.transpose(0, 2, 1) + np.eye(width)
     right = random.standard_normal((groups, rows, width))
-    np.testing.assert_allclose(solve_positive(matrix, right) @ matrix, right, atol=1e-8)
+    np.testing.assert_allclose(factorize(matrix.copy()), np.linalg.cholesky(matrix), atol=1e-8)
+    np.testing.assert_allclose(solve_positive(matrix.copy(), right) @ matrix, right, atol=1e-8)
 
 
 def test_singular_and_dead_moments_do_no_harm():
