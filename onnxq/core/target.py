@@ -21,10 +21,12 @@ class Target:
         bits_per_channel: channels can have bits of their own.
         corrected_weights: weights can be moved off their grid, to the mean of the float weights.
         dynamic_ranges: ranges of the current batch can be computed.
-        bits: widths of weights and activations that it can hold; None for all.
+        weight_bits, act_bits: widths of weights, and of activations, that it can hold; None for all.
         symmetric_weights: weights must have the zero point 0, in signed codes.
         symmetric_activations: activations must too.
         zero_in_range: every range must contain zero, since zero points are codes.
+        expands_weights: narrow weights must be INT8 before they are dequantized; a Cast that the session folds does it.
+        clamps_codes: widths of activations below 8 bits are made by a clamp behind the quantizer, not before it.
         integer_biases: biases are INT32 codes at the scale of input times weight.
         fused_operators: those that have integer kernels, beside Conv and Gemm.
         moving_operators: those that only move values: they share the quantizer of their input.
@@ -40,10 +42,13 @@ class Target:
     bits_per_channel: ClassVar[bool] = True
     corrected_weights: ClassVar[bool] = True
     dynamic_ranges: ClassVar[bool] = True
-    bits: ClassVar[tuple[int, ...] | None] = None
+    weight_bits: ClassVar[tuple[int, ...] | None] = None
+    act_bits: ClassVar[tuple[int, ...] | None] = None
     symmetric_weights: ClassVar[bool] = False
     symmetric_activations: ClassVar[bool] = False
     zero_in_range: ClassVar[bool] = False
+    expands_weights: ClassVar[bool] = False
+    clamps_codes: ClassVar[bool] = False
     integer_biases: ClassVar[bool] = False
     fused_operators: ClassVar[tuple[str, ...]] = ()
     moving_operators: ClassVar[tuple[str, ...]] = ()

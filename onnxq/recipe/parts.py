@@ -161,8 +161,9 @@ def _common_problems(
         found.append(f"`{part}.allocation`: bits per channel go with per-channel affine formats and onnxq's operators")
     if not found and bits % 1 and not allocation.gives_widths and not form.any_bits:
         found.append(f"`{part}.bits` can be a fraction only where channels have bits of their own")
-    if not found and target.bits is not None and bits not in target.bits:
-        found.append(f"`{part}.bits` must be {', '.join(map(str, target.bits))} for this target, not {bits:g}")
+    allowed = target.weight_bits if part == "weights" else target.act_bits
+    if not found and allowed is not None and bits not in allowed:
+        found.append(f"`{part}.bits` must be {', '.join(map(str, allowed))} for this target, not {bits:g}")
     if target.formats and FORMATS.name_of(form) not in target.formats:
         found.append(f"`{part}.format`: the target holds {', '.join(target.formats)}, not {FORMATS.name_of(form)}")
     return found

@@ -1,11 +1,11 @@
 """Carry out a plan in standard QuantizeLinear / DequantizeLinear. A part of ``rewrite``, a writer of targets.
 
 Activations become UINT8: narrower types do not survive ONNX Runtime's optimizer (it moves them through MaxPool,
-which does not take them). Widths below 8 bits are made by a clamp before the quantizer. Weights become INT2, INT4 or
-INT8, the narrowest type that holds their bits. Every zero point must lie within the grid.
+which does not take them). Widths below 8 bits are made by a clamp. Weights become INT2, INT4 or INT8, the narrowest
+type that holds their bits. Every zero point must lie within the grid.
 
-What differs between runtimes are facts of the target: the sign of activations, biases as INT32 codes at the scale of
-the products, operators that must move codes.
+What differs between runtimes are facts of the target: the sign of activations, where they are clamped, whether weights
+are cast to INT8, biases as INT32 codes at the scale of the products, operators that must move codes.
 """
 
 from __future__ import annotations
@@ -19,22 +19,32 @@ from numpy.typing import NDArray
 from onnxq.core.plan import Plan
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
 from onnxq.formats.affine import AffineParams
+from onnxq.graph.clamps import clamp_from_zero
 from onnxq.graph.names import Names
 from onnxq.rewrite.integer_biases import with_room_for_biases, write_integer_bias
-from onnxq.rewrite.integer_types import container_width, integers
+from onnxq.rewrite.integer_types import WEIGHT_TYPES, container_width, integers
 from onnxq.rewrite.move_codes import move_codes
 from onnxq.rewrite.notes import qdq_notes
 from onnxq.rewrite.sites import sites
 
+Clamp = tuple[int, int]  # the first and the last code
+INT8_WIDTH = 8
 SIGNED_OFFSET = 128  # what an INT8 code lies below the UINT8 code of the same value
 
 
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
     """Insert the quantizers of a plan; returns what could not be expressed, a sentence each."""
     tensors, names = graph.tensors(), Names(graph)
-    offset = SIGNED_OFFSET if plan.target.symmetric_activations else 0
     for site in sites(graph, plan):
-        site.redirect(_activation(graph, names, site.tensor, affine(site.params), site.point.rank, offset))
+        params, target = affine(site.params), plan.target
+        narrow = params.bits.min() < 8 and site.point.shares is None  # who shares a quantizer reads what it clamped
+        tensor, clamp = site.tensor, None
+        if (narrow and not target.clamps_codes) or params.scale.size > 1:
+            tensor = _clamped(graph, names, tensor, params, site.point.rank)
+        elif narrow:
+            tensor, clamp = _as_clamp_of_codes(tensor, params)
+        offset = SIGNED_OFFSET if target.symmetric_activations else 0
+        site.redirect(_activation(graph, names, site.tensor.name, tensor, params, offset, clamp))
     layers, integer_biases = set(plan.layers), plan.target.integer_biases
     for name, quantized in plan.weights.items():
         weight = tensors[name]
@@ -42,7 +52,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
         codes, params = quantized.codes, affine(quantized.params)
         if integer_biases:
             codes, params = with_room_for_biases(codes, params, readers)
-        dequantized = _weight(graph, names, name, codes, params)
+        dequantized = _weight(graph, names, name, codes, params, plan.target.expands_weights)
         for reader in readers:
             reader.inputs[1] = dequantized
             if integer_biases:
@@ -66,21 +76,43 @@ def _parameter(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(()) if values.size == 1 else values
 
 
-def _activation(
-    graph: gs.Graph, names: Names, tensor: gs.Tensor, params: AffineParams, rank: int, offset: int
-) -> gs.Variable:
-    name = tensor.name
+def _clamped(graph: gs.Graph, names: Names, tensor: gs.Tensor, params: AffineParams, rank: int) -> gs.Tensor:
+    """A tensor within its range.
+
+    Also where 8 bits would need no clamp: ONNX Runtime would fuse a per-channel input into its integer convolution,
+    which then fails to run.
+    """
     current = tensor
-    # Also where 8 bits would need no clamp: ONNX Runtime would fuse a per-channel input into its integer convolution,
-    # which then fails to run.
-    if params.bits.min() < 8 or params.scale.size > 1:
-        for op, bound in (("Max", params.lower), ("Min", params.upper)):
-            limit = gs.Constant(
-                names.fresh(f"{name}/{op}_limit"), broadcastable(bound.astype(np.float32), rank, CHANNEL_AXIS)
-            )
-            clamped = gs.Variable(names.fresh(f"{name}/{op}"), tensor.dtype, tensor.shape)
-            graph.nodes.append(gs.Node(op, names.fresh(f"{name}/{op}"), {}, [current, limit], [clamped]))
-            current = clamped
+    for op, bound in (("Max", params.lower), ("Min", params.upper)):
+        limit = gs.Constant(
+            names.fresh(f"{tensor.name}/{op}_limit"), broadcastable(bound.astype(np.float32), rank, CHANNEL_AXIS)
+        )
+        clamped = gs.Variable(names.fresh(f"{tensor.name}/{op}"), tensor.dtype, tensor.shape)
+        graph.nodes.append(gs.Node(op, names.fresh(f"{tensor.name}/{op}"), {}, [current, limit], [clamped]))
+        current = clamped
+    return current
+
+
+def _as_clamp_of_codes(tensor: gs.Tensor, params: AffineParams) -> tuple[gs.Tensor, Clamp]:
+    """What to quantize, and the codes between which its own are: a ReLU or Clip that made it becomes a part of that."""
+    top = 2.0 ** int(params.bits.max()) - 1
+    upper = clamp_from_zero(tensor.inputs[0]) if tensor.inputs else None
+    if upper is None:
+        return tensor, (0, int(top))
+    zero, scale = float(params.zero_point.item()), params.scale.item()
+    return tensor.inputs[0].inputs[0], (int(zero), int(min(np.rint(np.float32(upper) / np.float32(scale)) + zero, top)))
+
+
+def _activation(
+    graph: gs.Graph,
+    names: Names,
+    name: str,
+    tensor: gs.Tensor,
+    params: AffineParams,
+    offset: int,
+    clamp: Clamp | None,
+) -> gs.Variable:
+    """The quantized tensor; new names begin with ``name``."""
     scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(params.scale))
     kind = np.int8 if offset else np.uint8
     zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), _parameter((params.zero_point - offset).astype(kind)))
@@ -88,8 +120,15 @@ def _activation(
     dequantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
     axis = {"axis": CHANNEL_AXIS} if params.scale.size > 1 else {}
     graph.nodes.append(
-        gs.Node("QuantizeLinear", names.fresh(f"{name}/QuantizeLinear"), axis, [current, scale, zero_point], [codes])
+        gs.Node("QuantizeLinear", names.fresh(f"{name}/QuantizeLinear"), axis, [tensor, scale, zero_point], [codes])
     )
+    if clamp is not None:
+        bounds = [
+            gs.Constant(names.fresh(f"{name}/{end}"), np.array(bound, kind))
+            for end, bound in zip(("first", "last"), clamp, strict=True)
+        ]
+        all_codes, codes = codes, gs.Variable(names.fresh(f"{name}/clamped"), kind, tensor.shape)
+        graph.nodes.append(gs.Node("Clip", names.fresh(f"{name}/Clip"), {}, [all_codes, *bounds], [codes]))
     graph.nodes.append(
         gs.Node(
             "DequantizeLinear",
@@ -102,18 +141,22 @@ def _activation(
     return dequantized
 
 
-def _weight(graph: gs.Graph, names: Names, name: str, stored: NDArray[Any], params: AffineParams) -> gs.Variable:
+def _weight(
+    graph: gs.Graph, names: Names, name: str, stored: NDArray[Any], params: AffineParams, expands: bool
+) -> gs.Variable:
     width = container_width(int(params.bits.max()))
     half = 2.0 ** (params.bits - 1)  # codes 0 .. 2^bits - 1 become signed
-    codes = stored - broadcastable(half, stored.ndim, 0)
+    signed = stored - broadcastable(half, stored.ndim, 0)
     zero_point = params.zero_point - half
+    codes: gs.Tensor = integers(names.fresh(f"{name}/codes"), signed, width)
+    if expands and width < INT8_WIDTH:
+        narrow, codes = codes, gs.Variable(names.fresh(f"{name}/int8"), np.int8, stored.shape)
+        to = {"to": int(WEIGHT_TYPES[INT8_WIDTH])}
+        graph.nodes.append(gs.Node("Cast", names.fresh(f"{name}/Cast"), to, [narrow], [codes]))
+        width = INT8_WIDTH
     scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(params.scale))
     dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, stored.shape)
-    inputs = [
-        integers(names.fresh(f"{name}/codes"), codes, width),
-        scale,
-        integers(names.fresh(f"{name}/zero_point"), _parameter(zero_point), width),
-    ]
+    inputs = [codes, scale, integers(names.fresh(f"{name}/zero_point"), _parameter(zero_point), width)]
     axis = {"axis": 0} if params.scale.size > 1 else {}
     graph.nodes.append(
         gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), axis, inputs, [dequantized])

@@ -12,7 +12,7 @@ from onnxq.rewrite import WRITERS, writer
 @dataclass(frozen=True)
 class SevenBits(OnnxRuntime):
     writer: ClassVar = "seven-bits"
-    bits: ClassVar = (7, 8)
+    weight_bits: ClassVar = (7, 8)
 
 
 @writer("seven-bits")

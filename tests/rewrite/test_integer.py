@@ -61,6 +61,25 @@ def test_everything_is_fused(tmp_path):
     assert not {"Conv", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool"} & set(operators)
 
 
+@pytest.mark.parametrize("bits", [(4, 8, 4), (4, 4, 4), (3, 6, 8), (2, 8, 4), (5, 8, 8)], ids=str)
+def test_narrow_weights_and_activations_are_fused(tmp_path, bits):
+    """Weights in their narrow types, cast when the session loads; activations clamped as codes."""
+    weight_bits, act_bits, edge_bits = bits
+    network, x = small_network(), images(64)
+    result = quantized(network, x, weight_bits=weight_bits, act_bits=act_bits, edge_bits=edge_bits)
+    close(network, result.model, images(8, seed=9), 1.5)
+    operators = optimized(result.model, tmp_path)
+    assert operators["QLinearConv"] == 3
+    assert operators["QLinearAdd"] == operators["QGemm"] == operators["QLinearGlobalAveragePool"] == 1
+    assert (operators["QuantizeLinear"], operators["Clip"] > 0) == (1, min(act_bits, edge_bits) < 8)
+    assert not {"Conv", "Gemm", "Add", "Relu", "FusedConv", "Cast", "GlobalAveragePool"} & set(operators)
+    kinds = Counter(tensor.data_type for tensor in result.model.graph.initializer if len(tensor.dims) == 4)
+    narrow = {2: onnx.TensorProto.INT2, 3: onnx.TensorProto.INT4, 4: onnx.TensorProto.INT4}
+    assert kinds[narrow.get(weight_bits, onnx.TensorProto.INT8)] >= 2
+    tops = [onnx.numpy_helper.to_array(each) for each in result.model.graph.initializer if each.name.endswith("/last")]
+    assert all(top <= 2 ** max(act_bits, edge_bits) - 1 for top in tops)
+
+
 SHORTCUT = """g (float[n,4,8,8] input) => (float[n,8,1,1] y) {
     a = Conv <pads = [1,1,1,1]> (input, w1)
     r = Relu (a)
@@ -248,7 +267,7 @@ def test_what_tensorrt_does_not_take(fields):
         Recipe.of(**{"act_bits": 8, "weight_bits": 8, "format": "qdq", "target": "tensorrt", **fields})
 
 
-@pytest.mark.parametrize("fields", [{"act_bits": 4}, {"format": "onnxq"}, {"act_granularity": "per-channel"}])
+@pytest.mark.parametrize("fields", [{"act_bits": 3}, {"format": "onnxq"}, {"act_granularity": "per-channel"}])
 def test_what_integer_kernels_cannot_do(fields):
     with pytest.raises(OnnxqError, match=r"`placement` integer goes with|for this target|wants per-tensor"):
         Recipe.of(**{**INTEGER, **fields})

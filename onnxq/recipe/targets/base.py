@@ -23,5 +23,6 @@ class IntegerTarget(Target):
     bits_per_channel: ClassVar[bool] = False
     corrected_weights: ClassVar[bool] = False
     dynamic_ranges: ClassVar[bool] = False
-    bits: ClassVar[tuple[int, ...] | None] = (8,)
+    weight_bits: ClassVar[tuple[int, ...] | None] = (8,)
+    act_bits: ClassVar[tuple[int, ...] | None] = (8,)
     symmetric_weights: ClassVar[bool] = True

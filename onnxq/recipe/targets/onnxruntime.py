@@ -1,6 +1,7 @@
 """What ONNX Runtime fuses into integer kernels on CPUs. A target.
 
-UINT8 activations with one scale a tensor, symmetric INT8 weights with a scale for each output channel, INT32 biases.
+UINT8 activations with one scale a tensor, symmetric weights with a scale for each output channel, stored in the
+narrowest type and cast to INT8 when the session loads; INT32 biases.
 Measured with ONNX Runtime 1.31.1 (tests/recipe, tests/rewrite look at what it makes of the files).
 """
 
@@ -19,7 +20,11 @@ class OnnxRuntime(IntegerTarget):
 
     points: ClassVar[tuple[str, ...]] = ("integer",)
     formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric")
+    weight_bits: ClassVar[tuple[int, ...] | None] = (2, 3, 4, 5, 6, 7, 8)
+    act_bits: ClassVar[tuple[int, ...] | None] = (4, 5, 6, 7, 8)
     zero_in_range: ClassVar[bool] = True
+    expands_weights: ClassVar[bool] = True
+    clamps_codes: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True
     fused_operators: ClassVar[tuple[str, ...]] = (
         *("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid"),
