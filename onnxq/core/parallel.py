@@ -1,4 +1,4 @@
-"""Work on several cores, cut in the same way on every machine. A ground function."""
+"""Work on several cores. A ground function."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def coordinate_descent(target: FloatArray, codes: Codes, grid: Grid, curvature: 
     values = grid.levels(codes.reshape(flat)).reshape(shape)
     pull = (target - values) @ curvature
     for _ in range(MOST_SWEEPS):
-        wishes = grid.nearest((values + pull / diagonal).reshape(flat)).reshape(shape)
-        wanting = np.flatnonzero((wishes != codes).any(axis=(0, 1)))
+        wishes = grid.levels(grid.nearest((values + pull / diagonal).reshape(flat))).reshape(shape)
+        wanting = np.flatnonzero((wishes != values).any(axis=(0, 1)))  # levels: several codes can stand for one
         if not len(wanting):
             break
         for start in range(0, len(wanting), BLOCK):
@@ -41,7 +41,7 @@ def coordinate_descent(target: FloatArray, codes: Codes, grid: Grid, curvature: 
             step = _step(codes, values, pull, grid, curvature, columns)
             groups, rows = (np.flatnonzero(step.any(axis=axes)) for axes in ((1, 2), (0, 2)))
             changed = np.ix_(groups, rows)
-            pull[changed] -= step[changed] @ curvature[groups][:, columns]
+            pull[changed] -= step[changed] @ curvature[np.ix_(groups, columns)]
     return codes
 
 

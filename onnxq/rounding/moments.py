@@ -60,42 +60,50 @@ class MomentSums:
         groups, rows, width = weight.shape
         self.count = 0
         self._weight = weight
+        self._weight_last = rows > width  # the sums are those of x then, and smaller
+        made = width if self._weight_last else rows
         self._shifts: list[Float32] = []  # about the means, so that what is squared stays small
-        self._sums = [np.zeros((groups, rows)), np.zeros((groups, width))]  # of y, of x^
-        self._own, self._cross = np.zeros((groups, width, width)), np.zeros((groups, rows, width))
+        self._sums = [np.zeros((groups, made)), np.zeros((groups, width))]  # of y or x, of x^
+        self._own, self._cross = np.zeros((groups, width, width)), np.zeros((groups, made, width))
 
     def add(self, x: Float32, quantized: Float32) -> None:
         """Take in samples of x and x^, float32 [g, P, d] each."""
         if not x.shape[1]:
             return
-        output = product(x, self._weight.transpose(0, 2, 1))
-        if not self._shifts:
-            self._shifts = [values.mean(axis=1, keepdims=True) for values in (output, quantized)]
-        output, quantized = output - self._shifts[0], quantized - self._shifts[1]
         self.count += x.shape[1]
-        for total, values in zip(self._sums, (output, quantized), strict=True):
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller sees what is not finite
+            self._add(x if self._weight_last else product(x, self._weight.transpose(0, 2, 1)), quantized)
+
+    def _add(self, left: Float32, quantized: Float32) -> None:
+        if not self._shifts:
+            self._shifts = [values.mean(axis=1, keepdims=True) for values in (left, quantized)]
+        left, quantized = left - self._shifts[0], quantized - self._shifts[1]
+        for total, values in zip(self._sums, (left, quantized), strict=True):
             total += values.sum(axis=1, dtype=np.float64)
 
         def add_columns(start: int) -> None:
             columns = slice(start, start + BLOCK)
             right, upper = quantized[:, :, columns], quantized[:, :, : start + BLOCK]  # G is symmetric
-            with np.errstate(over="ignore", invalid="ignore"):  # the caller sees what is not finite
+            with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
                 self._own[:, : start + BLOCK, columns] += upper.transpose(0, 2, 1) @ right
-                self._cross[:, :, columns] += output.transpose(0, 2, 1) @ right
+                self._cross[:, :, columns] += left.transpose(0, 2, 1) @ right
 
-        in_parallel(add_columns, range(0, x.shape[2], BLOCK)[::-1])  # the largest first
+        in_parallel(add_columns, range(0, quantized.shape[2], BLOCK)[::-1])  # the largest first
 
     def moments(self) -> Moments:
         """What they sum up to. The sums are used up by it: of a large layer they are hundreds of megabytes."""
         for start in range(0, self._own.shape[1], BLOCK):
             block = slice(start, start + BLOCK)
             self._own[:, start + BLOCK :, block] = self._own[:, block, start + BLOCK :].transpose(0, 2, 1)
-        output, quantized = (total / self.count for total in self._sums)
-        for total, left in ((self._own, quantized), (self._cross, output)):
+        left, quantized = (total / self.count for total in self._sums)
+        for total, first in ((self._own, quantized), (self._cross, left)):
             total /= self.count
-            total -= left[:, :, None] * quantized[:, None, :]
-        means = [mean + shift[:, 0] for mean, shift in zip((output, quantized), self._shifts, strict=True)]
-        return Moments(self.count, self._own, self._cross, means[0], means[1])
+            total -= first[:, :, None] * quantized[:, None, :]
+        mean_left, mean = (each + shift[:, 0] for each, shift in zip((left, quantized), self._shifts, strict=True))
+        if not self._weight_last:
+            return Moments(self.count, self._own, self._cross, mean_left, mean)
+        weight = self._weight.astype(np.float64)
+        return Moments(self.count, self._own, weight @ self._cross, (weight @ mean_left[:, :, None])[:, :, 0], mean)
 
 
 def together(parts: Sequence[Moments]) -> Moments:

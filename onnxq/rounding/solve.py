@@ -96,7 +96,7 @@ def _descended(target: FloatArray, codes: Codes, grid: Grid, curvature: FloatArr
 
 
 def _in_pieces(target: FloatArray, codes_of: Callable[[Piece], Codes]) -> Codes:
-    """Codes int64 [g, r, d] piece by piece: output channels do not depend on each other."""
+    """Codes int64 [g, r, d], piece by piece; channels of a piece visit the same columns."""
     groups, rows, _ = target.shape
     many = max(CHANNELS // rows, 1)
     pieces = [

@@ -65,8 +65,9 @@ def error(target, values, curvature):
     return np.einsum("grd,gde,gre->gr", away, curvature, away)
 
 
-def test_moments_are_those_of_all_samples():
-    weight, moments, x, quantized = case(0, groups=2, width=300)
+@pytest.mark.parametrize(("rows", "width"), [(4, 300), (300, 4)])
+def test_moments_are_those_of_all_samples(rows, width):
+    weight, moments, x, quantized = case(0, 2, rows, width)
     made = x @ weight.transpose(0, 2, 1)
     for group in range(2):
         for got, left in ((moments.own, quantized), (moments.cross, made)):
@@ -281,7 +282,7 @@ def test_error_feedback_is_gptq():
     assert (got[:, order] == want).mean() > 0.995, "equal but for ties that rounding of sums decides"
 
 
-def test_coordinate_descent_over_several_blocks_is_that_of_one_column_at_a_time():
+def test_coordinate_descent_visits_the_columns_where_a_code_wishes_for_a_change():
     weight, moments, *_ = case(11, 1, 3, 150, samples=600)
     curvature = moments.damped(0.05)
     grid = grid_of(params_of(weight, Affine(), np.array([3], np.int32)), 3)
@@ -297,6 +298,37 @@ def test_coordinate_descent_over_several_blocks_is_that_of_one_column_at_a_time(
         if (before == want).all():
             break
     np.testing.assert_array_equal(coordinate_descent(weight, start[None], grid, curvature)[0], want)
+
+
+@pytest.mark.parametrize(("groups", "rows", "width"), [(1, 300, 16), (200, 2, 14)])
+def test_pieces_are_rounded_each_by_its_own_grid(groups, rows, width):
+    """As one output channel after the other, but for which columns are visited: errors are as small."""
+    random = np.random.default_rng(3)
+    weight = random.standard_normal((groups, rows, width)) * np.exp(random.uniform(-3, 3, (groups, rows, 1)))
+    root = random.standard_normal((groups, width, width))
+    curvature = root @ root.transpose(0, 2, 1) + np.eye(width)
+    params = params_of(weight, Affine(), np.full(groups * rows, 3, np.int32))
+    _, values = rounded(weight, params, curvature, FIXED)
+    whole, alone = error(weight, values, curvature), np.empty((groups, rows))
+    for group in range(groups):
+        for row in range(rows):
+            one = weight[group, row][None, None]
+            own = params_of(one, Affine(), np.full(1, 3, np.int32))
+            values = rounded(one, own, curvature[group][None], FIXED)[1]
+            alone[group, row] = error(one, values, curvature[group][None])[0, 0]
+    np.testing.assert_allclose(whole.sum(axis=1) / alone.sum(axis=1), 1, atol=0.5)
+    np.testing.assert_allclose(np.log(whole / alone).mean(), 0, atol=0.02)
+
+
+def test_repeated_levels_come_to_rest(monkeypatch):
+    """A codebook of a weight of few values: several codes stand for one level."""
+    weight = np.random.default_rng(0).choice([-1.0, 0.5], (1, 3, 20))
+    params = params_of(weight, KMeans(), 3)
+    curvature = case(4, 1, 3, 20)[1].damped(0.01)
+    monkeypatch.setattr("onnxq.rounding.coordinate_descent.MOST_SWEEPS", 2)
+    grid = grid_of(params, 3)
+    codes = coordinate_descent(weight, grid.nearest(weight[0])[None], grid, curvature)
+    np.testing.assert_allclose(grid.levels(codes[0]), weight[0], atol=1e-6)
 
 
 def test_scales_are_searched_and_fitted():
