@@ -86,6 +86,8 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     ]
     for name in ("renormalize", "reconstruct", "moving_average", "symmetric", "bit_true", "published"):
         problems += boolean(name, given[name]) if name in given else []
+    if "budget_seconds" in given and not given.get("reconstruct"):
+        problems.append("`budget_seconds` goes with `reconstruct`")
     if problems:
         raise OnnxqError("; ".join(problems))
     if not given:

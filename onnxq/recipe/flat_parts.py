@@ -213,8 +213,6 @@ class Parts:
     def _steps(self) -> dict[str, Any]:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")
         learnt, seconds = self.given.get("reconstruct"), self.given.get("budget_seconds")
-        if seconds is not None and not learnt:
-            raise OnnxqError("`budget_seconds` goes with `reconstruct`")
         if asked is None and not match and not learnt:
             return {}
         steps: list[Step] = list(self.recipe.steps) if self.recipe.steps is not None else [Default()]

@@ -19,7 +19,7 @@ class _Quantize(torch.autograd.Function):
         code = torch.round(position) + zero_point
         inside = (code >= 0) & (code <= top)
         centred = torch.minimum(torch.clamp_(code, min=0), top) - zero_point
-        ctx.save_for_backward(inside, centred - position.mul_(inside))
+        ctx.save_for_backward(inside, centred - torch.where(inside, position, 0))
         ctx.shape = scale.shape
         return centred * scale
 
@@ -27,11 +27,11 @@ class _Quantize(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         inside, by_scale = ctx.saved_tensors
-        return gradient * inside, (gradient * by_scale).sum_to_size(ctx.shape), None, None
+        return torch.where(inside, gradient, 0), (gradient * by_scale).sum_to_size(ctx.shape), None, None
 
 
 class FakeQuantize(torch.nn.Module):
-    """The operator, each of its scales times exp(``stretch``), which is learnt; zero points stay.
+    """The operator, each of its scales times exp(``log_factor``), which is learnt; zero points stay.
 
     Args:
         scale, zero_point: float32. bits: int32. All as of the operator.
@@ -40,12 +40,12 @@ class FakeQuantize(torch.nn.Module):
     def __init__(self, scale: Tensor, zero_point: Tensor, bits: Tensor) -> None:
         super().__init__()
         self.scale, self.zero_point, self.top = scale, zero_point, torch.exp2(bits.to(scale)) - 1
-        self.stretch = torch.nn.Parameter(torch.zeros_like(scale))
+        self.log_factor = torch.nn.Parameter(torch.zeros_like(scale))
 
     @property
     def learnt_scale(self) -> Tensor:
         """Of the shape of the scale."""
-        return self.scale * torch.exp(self.stretch)
+        return self.scale * torch.exp(self.log_factor)
 
     def forward(self, x: Tensor) -> Tensor:
         """x quantized."""

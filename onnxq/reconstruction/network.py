@@ -26,7 +26,7 @@ def _is_graph(value: Any) -> bool:
 
 
 class LearntLayer(torch.nn.Module):
-    """Weight and bias of a layer: the weight times exp(``gain``), which is learnt, as is the bias.
+    """Weight and bias of a layer: the weight times exp(``log_gain``), which is learnt, as is the bias.
 
     Args:
         weight: float32 [C, ...]. bias: float32 [C]; None where the graph computes it.
@@ -36,12 +36,12 @@ class LearntLayer(torch.nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None, gains: int) -> None:
         super().__init__()
         self.weight = weight
-        self.gain = torch.nn.Parameter(torch.zeros(gains, *[1] * (weight.ndim - 1), device=weight.device))
+        self.log_gain = torch.nn.Parameter(torch.zeros(gains, *[1] * (weight.ndim - 1), device=weight.device))
         self.bias = torch.nn.Parameter(bias.clone()) if bias is not None else None
 
     def operands(self) -> list[Tensor]:
         """What the node reads behind its first input."""
-        weight = self.weight * torch.exp(self.gain) if len(self.gain) else self.weight
+        weight = self.weight * torch.exp(self.log_gain) if len(self.log_gain) else self.weight
         return [weight] if self.bias is None else [weight, self.bias]
 
 
@@ -100,7 +100,7 @@ class TorchNetwork:
 
     def _constant(self, tensor: gs.Constant) -> Tensor:
         if tensor.name not in self._constants:
-            values = torch.from_numpy(np.ascontiguousarray(tensor.values))
+            values = torch.from_numpy(np.array(tensor.values))
             # shapes and axes are read by the host
             self._constants[tensor.name] = values.to(self._device) if values.is_floating_point() else values
         return self._constants[tensor.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import onnx_graphsurgeon as gs
@@ -48,6 +49,7 @@ def _conv(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
 def _gemm(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     x, weight, bias = [*inputs, None][:3]
     weight = weight.T if attributes.get("transB", 0) else weight
+    x = x.T if attributes.get("transA", 0) else x
     made = attributes.get("alpha", 1.0) * (x @ weight)
     return made if bias is None else made + attributes.get("beta", 1.0) * bias
 
@@ -117,7 +119,7 @@ def _split(inputs: Sequence[Any], attributes: Attributes) -> Any:
     x, axis = inputs[0], attributes.get("axis", 0)
     if len(inputs) > 1:
         return torch.split(x, inputs[1].tolist(), axis)
-    return torch.tensor_split(x, attributes["num_outputs"], axis)
+    return torch.split(x, -(-x.shape[axis] // attributes["num_outputs"]), axis)
 
 
 def _normalize(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
@@ -136,9 +138,21 @@ def _unsqueeze(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return made
 
 
+def _divide(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    x, y = inputs
+    return x / y if x.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
+
+
 def _flatten(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     x, axis = inputs[0], attributes.get("axis", 1)
     return x.reshape(int(torch.tensor(x.shape[:axis]).prod()), -1)
+
+
+def _gather(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    x, index = inputs
+    axis = attributes.get("axis", 0) % x.ndim
+    index = torch.where(index < 0, index + x.shape[axis], index).to(x.device)
+    return torch.index_select(x, axis, index.reshape(-1)).reshape([*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -154,9 +168,9 @@ OPERATIONS: dict[str, Operation] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "Sub": lambda inputs, _: inputs[0] - inputs[1],
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
-    "Div": lambda inputs, _: inputs[0] / inputs[1],
-    "Max": lambda inputs, _: torch.maximum(inputs[0], inputs[1]),
-    "Min": lambda inputs, _: torch.minimum(inputs[0], inputs[1]),
+    "Div": _divide,
+    "Max": lambda inputs, _: reduce(torch.maximum, inputs),
+    "Min": lambda inputs, _: reduce(torch.minimum, inputs),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean(dim=tuple(range(2, inputs[0].ndim)), keepdim=True),
@@ -165,7 +179,7 @@ OPERATIONS: dict[str, Operation] = {
     "Concat": lambda inputs, own: torch.cat(list(inputs), own["axis"]),
     "Reshape": _reshape,
     "Flatten": _flatten,
-    "Transpose": lambda inputs, own: inputs[0].permute(own["perm"]),
+    "Transpose": lambda inputs, own: inputs[0].permute(own.get("perm", list(range(inputs[0].ndim))[::-1])),
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Slice": _slice,
@@ -173,9 +187,7 @@ OPERATIONS: dict[str, Operation] = {
     "Pad": _pad,
     "Identity": lambda inputs, _: inputs[0],
     "Shape": lambda inputs, own: torch.tensor(inputs[0].shape)[own.get("start", 0) : own.get("end", inputs[0].ndim)],
-    "Gather": lambda inputs, own: torch.index_select(inputs[0], own.get("axis", 0), inputs[1].reshape(-1)).reshape(
-        *inputs[0].shape[: own.get("axis", 0)], *inputs[1].shape, *inputs[0].shape[own.get("axis", 0) + 1 :]
-    ),
+    "Gather": _gather,
 }
 
 

@@ -5,48 +5,43 @@ All layers together, each one's output compared with the float network's (``onnx
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.core.checks import number
-from onnxq.core.granularity import Granularity
-from onnxq.core.layers import Layer
 from onnxq.core.plan import Plan
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import AffineParams
-from onnxq.graph.names import Names
-from onnxq.recipe import Recipe
+from onnxq.graph.model_files import fixed_batch_size
 from onnxq.recipe.parts import Activations
 from onnxq.recipe.points import Points
 from onnxq.recipe.steps import RECONSTRUCT, STEPS
-from onnxq.recipe.targets import TARGETS
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
-from onnxq.rewrite import carry_out
 from onnxq.runtime.batches import check_shape
 from onnxq.runtime.providers import resolve_provider
 
 if TYPE_CHECKING:
-    from onnxq.reconstruction.learning import Comparison, Outcome
-    from onnxq.reconstruction.network import LearntLayer, TorchNetwork
+    from onnxq.reconstruction.learning import Outcome
+    from onnxq.refine.torch_pair import TorchPair
 
 JUDGING = 8  # one image of so many judges and does not teach
-WITHOUT_TORCH = "reconstruction needs torch, which is not installed: `pip install torch`"
+TRIED = 2  # images on which torch is compared with ONNX Runtime
 
 
 @STEPS.register(RECONSTRUCT)
 @dataclass(frozen=True)
 class Reconstruct(Refinement):
-    """Learn by torch: on CUDA where ``provider`` is, else on the processor.
+    """Learn by torch: on CUDA where ``provider`` is and torch has it, else on the processor.
 
     The same images and seed give the same file on the same machine, where iterations and not seconds end it.
 
     Attributes:
-        seconds, iterations: of learning, at most. images: of an iteration. seed: of their order.
+        seconds, iterations: of learning, at most. images: of an iteration, where the model does not fix their number.
+        seed: of their order.
     """
 
     passes: ClassVar[int] = 1
@@ -59,30 +54,43 @@ class Reconstruct(Refinement):
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
         """Whether its parameters are in their ranges."""
         found = number("reconstruct.seconds", self.seconds, 1, 1e6)
-        whole = all(isinstance(value, int) for value in (self.iterations, self.images, self.seed))
+        whole = all(type(value) is int for value in (self.iterations, self.images, self.seed))
         if not whole or self.iterations < 1 or self.images < 1 or self.seed < 0:
-            found.append("`reconstruct.iterations`, `images` and `seed` must be whole numbers, not negative")
+            found.append(
+                "`reconstruct.iterations` and `images` must be whole numbers above 0, `seed` one of at least 0"
+            )
         return found
 
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """As ``Refinement.apply``."""
         problem = _problem(draft)
-        if problem:
-            return replace(draft, notes=(*draft.notes, f"nothing was reconstructed: {problem}"))
-        from onnxq.reconstruction.learning import Schedule, learn
+        if problem is not None:
+            return _left(draft, problem)
+        import torch
+
+        from onnxq.reconstruction.comparison import Comparison
+        from onnxq.reconstruction.device import device_for, exact_and_repeatable
+        from onnxq.reconstruction.learning import Pictures, Schedule, learn
+        from onnxq.refine.torch_pair import torch_pair
 
         pictures = _gathered(draft, images)
-        judge = np.arange(len(pictures)) % JUDGING == JUDGING - 1
-        if not judge.any():
-            few = f"nothing was reconstructed: {len(pictures)} images are too few to learn from and to judge by"
-            return replace(draft, notes=(*draft.notes, few))
-        device = resolve_provider(run.provider)
-        compared, tensors = _comparison(draft, device)
+        fixed = fixed_batch_size(draft.source)
+        judging = np.arange(len(pictures)) // (fixed or 1) % JUDGING == JUDGING - 1
+        if not judging.any():
+            return _left(draft, f"{len(pictures)} images are too few to learn from and to judge by")
+        device = device_for(resolve_provider(run.provider))
         shares = _Shares(len(pictures), run)
-        schedule = Schedule(self.iterations, self.seconds, self.images, self.seed)
-        outcome = learn(compared, pictures[~judge], pictures[judge], schedule, device, shares.reached)
-        learnt = _learnt(draft, compared.quantized, tensors)
-        return replace(draft, plan=learnt, notes=(*draft.notes, _told(draft, outcome)))
+        with exact_and_repeatable():
+            pair = torch_pair(draft, pictures[: fixed or TRIED], device)
+            if isinstance(pair, str):
+                return _left(draft, pair)
+            split = Pictures(pictures, np.flatnonzero(~judging), np.flatnonzero(judging))
+            size = fixed or self.images
+            judges = [torch.from_numpy(batch).to(device) for batch in split.judges(size)]
+            compared = Comparison.of(pair.exact, pair.quantized, pair.layers, pair.outputs, judges)
+            schedule = Schedule(self.iterations, self.seconds, size, self.seed)
+            outcome = learn(compared, split, schedule, device, shares.reached)
+        return replace(draft, plan=_learnt(draft, pair), notes=(*draft.notes, _told(draft, outcome)))
 
 
 @dataclass
@@ -100,40 +108,19 @@ class _Shares:
             self.told = images
 
 
-def _simulated(draft: Draft) -> tuple[gs.Graph, dict[str, str]]:
-    """The quantized network, weights and biases constants, sorted; and the planned tensor that a node reads first."""
-    graph = draft.graph.copy()
-    planned = {id(tensor): name for name, tensor in graph.tensors().items() if name in draft.plan.activations}
-    plan = replace(draft.plan, weights={}, biases={}, rounded_parameters=None, target=TARGETS.parse("onnxq"))
-    carry_out(graph, plan)
-    names = Names(graph)
-    for layer in draft.layers:
-        node = _node(graph, layer.name)
-        weight = gs.Constant(names.fresh(f"{layer.name}/weight"), draft.plan.weights[layer.weight_name].dequantized())
-        rest = list(node.inputs[2:])
-        if not layer.computed_bias:
-            rest = [gs.Constant(names.fresh(f"{layer.name}/bias"), draft.bias(layer))]
-        node.inputs = [node.inputs[0], weight, *rest]
-    # by object: outputs of the network lose their names to what is quantized
-    reads = {
-        node.name: planned[id(tensor)] for node in graph.nodes for tensor in node.inputs[:1] if id(tensor) in planned
-    }
-    return graph.toposort(), reads
+def _left(draft: Draft, why: str) -> Draft:
+    return replace(draft, notes=(*draft.notes, f"nothing was reconstructed: {why}"))
 
 
 def _problem(draft: Draft) -> str | None:
-    """Why nothing can be learnt."""
-    try:
-        from onnxq.reconstruction.network import unknown_operators
-    except ImportError:
-        return WITHOUT_TORCH
+    """Why nothing can be learnt, as far as the plan tells."""
+    if find_spec("torch") is None:
+        return "it needs torch, which is not installed: `pip install torch`"
     if len(draft.graph.inputs) != 1:
         return "the model has several inputs"
-    if not draft.plan.exact_products:
-        return "sums of rounded products cannot be learnt through"
-    unknown = unknown_operators(draft.graph)
-    unknown += [name for name in unknown_operators(_simulated(draft)[0]) if name not in unknown]
-    return f"operators {', '.join(unknown)} cannot be learnt through" if unknown else None
+    if draft.plan.rounded_parameters is not None or not draft.plan.exact_products:
+        return "biases and products are rounded to a number format, which cannot be learnt through"
+    return None
 
 
 def _gathered(draft: Draft, images: Images) -> NDArray[np.float32]:
@@ -153,75 +140,18 @@ def _gathered(draft: Draft, images: Images) -> NDArray[np.float32]:
     return np.concatenate(batches)
 
 
-def _comparison(draft: Draft, device: str) -> tuple[Comparison, dict[str, str]]:
-    """Both networks in torch, and the planned tensor that each node of the quantized one reads first."""
-    from onnxq.reconstruction.learning import Comparison
-    from onnxq.reconstruction.network import TorchNetwork
-
-    exact, (quantized, tensors) = draft.graph.copy().toposort(), _simulated(draft)
-    networks = (
-        TorchNetwork(exact, device, {}),
-        TorchNetwork(quantized, device, _learnt_layers(draft, quantized, device)),
-    )
-    by_tensor = {tensors[name]: quantizer for name, quantizer in networks[1].quantizers.items()}
-    for tensor, quantizer in by_tensor.items():
-        quantizer.stretch.requires_grad_(_scales_are_free(draft.recipe))
-        shared = draft.plan.points[tensor].shares
-        if shared in by_tensor:
-            quantizer.stretch = by_tensor[shared].stretch
-    pairs = [(_made_by(exact, layer), _made_by(quantized, layer)) for layer in draft.layers]
-    outputs = [(first.name, second.name) for first, second in zip(exact.outputs, quantized.outputs, strict=True)]
-    return Comparison(*networks, tuple(pairs), tuple(outputs)), tensors
-
-
-def _learnt_layers(draft: Draft, graph: gs.Graph, device: str) -> dict[str, LearntLayer]:
-    """Weights and biases of the quantized network to begin with; a weight of several layers stays as it is."""
-    import torch
-
-    from onnxq.reconstruction.network import LearntLayer
-
-    uses = Counter(layer.weight_name for layer in draft.layers)
-    found = {}
-    for layer in draft.layers:
-        if uses[layer.weight_name] == 1:
-            read = _node(graph, layer.name).inputs[1 : 2 if layer.computed_bias else 3]
-            constants = [torch.from_numpy(np.array(tensor.values)).to(device) for tensor in read]
-            weight, bias = [*constants, None][:2]
-            assert weight is not None
-            found[layer.name] = LearntLayer(weight, bias, _gains(draft, layer))
-    return found
-
-
-def _scales_are_free(recipe: Recipe) -> bool:
-    """Whether the formats of activations can have any scale."""
-    if recipe.activations is None or recipe.activations.format is None:
-        return False
-    formats = [recipe.activations.format, *(each.act_format for each in recipe.overrides)]
-    return all(form.holds_scale for form in formats if form is not None)
-
-
-def _gains(draft: Draft, layer: Layer) -> int:
-    """How many factors the format of a layer's weight can have: one for each channel, one, or none."""
-    weights = draft.recipe.weights
-    if not draft.recipe.weight_choice([layer]).format.holds_scale:
-        return 0
-    return 1 if weights.granularity is Granularity.PER_TENSOR else layer.channels
-
-
-def _learnt(draft: Draft, network: TorchNetwork, tensors: dict[str, str]) -> Plan:
+def _learnt(draft: Draft, pair: TorchPair) -> Plan:
     """The plan with what was learnt."""
     weights, biases, activations = dict(draft.plan.weights), dict(draft.plan.biases), dict(draft.plan.activations)
     for layer in draft.layers:
-        if layer.name not in network.layers:
-            continue
-        found = network.layers[layer.name]
-        gain = np.exp(found.gain.detach().cpu().numpy().astype(np.float64)).reshape(-1)
+        found = pair.quantized.layers[layer.name]
+        gain = np.exp(found.log_gain.detach().cpu().numpy().astype(np.float64)).reshape(-1)
         if len(gain):
             weights[layer.weight_name] = weights[layer.weight_name].scaled(gain)
         if found.bias is not None:
             biases[layer.name] = found.bias.detach().cpu().numpy()
-    for name, quantizer in network.quantizers.items():
-        tensor = tensors[name]
+    for name, quantizer in pair.quantized.quantizers.items():
+        tensor = pair.tensors[name]
         params = activations[tensor]
         assert isinstance(params, AffineParams)
         scale = quantizer.learnt_scale.detach().cpu().numpy().reshape(params.scale.shape)
@@ -238,11 +168,3 @@ def _told(draft: Draft, outcome: Outcome) -> str:
         f"{np.mean(after):.4g}, of the output {output_before:.4g} to {output_after:.4g}; "
         f"{len(worse)} of {len(before)} layers got worse" + (f", {worse[0]} first" if worse else "")
     )
-
-
-def _made_by(graph: gs.Graph, layer: Layer) -> str:
-    return str(_node(graph, layer.name).outputs[0].name)
-
-
-def _node(graph: gs.Graph, name: str) -> gs.Node:
-    return next(node for node in graph.nodes if node.name == name)

@@ -1,0 +1,66 @@
+"""The float network beside the quantized one: errors of each layer. A part of ``reconstruction``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from onnxq.reconstruction.network import TorchNetwork
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two networks, and what is compared: names of tensors of the one and of the other.
+
+    Attributes:
+        layers: what layers make. outputs: of the network.
+        weights: float32 [layers + outputs], of squared errors: one by the variance in the float network, or 0.
+    """
+
+    exact: TorchNetwork
+    quantized: TorchNetwork
+    layers: Pairs
+    outputs: Pairs
+    weights: Tensor
+
+    @staticmethod
+    def of(
+        exact: TorchNetwork, quantized: TorchNetwork, layers: Pairs, outputs: Pairs, images: Sequence[Tensor]
+    ) -> Comparison:
+        """With the variances on these batches of images, [N, ...]."""
+        names = [first for first, _ in (*layers, *outputs)]
+        total = torch.zeros(len(names), device=images[0].device)
+        with torch.no_grad():
+            for batch in images:
+                made = exact(batch, set(names))
+                total += torch.stack([torch.var(made[name], correction=0) for name in names])
+        variances = total / len(images)
+        usable = torch.isfinite(variances) & (variances > 0)
+        weights = torch.where(usable, 1 / torch.where(usable, variances, 1), 0)
+        return Comparison(exact, quantized, layers, outputs, weights)
+
+    def errors(self, x: Tensor) -> Tensor:
+        """Relative squared error of each layer, and behind them the mean one of the outputs, float32 [layers + 1]."""
+        pairs = (*self.layers, *self.outputs)
+        with torch.no_grad():
+            wanted = self.exact(x, {first for first, _ in pairs})
+        made = self.quantized(x, {second for _, second in pairs})
+        squares = torch.stack([torch.square(made[second] - wanted[first]).mean() for first, second in pairs])
+        errors, count = squares * self.weights, len(self.layers)
+        return torch.cat([errors[:count], errors[count:].mean(dim=0, keepdim=True)])
+
+    def loss(self, x: Tensor) -> Tensor:
+        """The mean error of the layers plus that of the output."""
+        errors = self.errors(x)
+        return errors[:-1].mean() + errors[-1]
+
+    def judged(self, batches: Sequence[Tensor]) -> list[float]:
+        """Mean errors on batches of images."""
+        with torch.no_grad():
+            total = torch.stack([self.errors(batch) * len(batch) for batch in batches]).sum(dim=0)
+            return [float(value) for value in total / sum(map(len, batches))]
