@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,17 +28,12 @@ class Comparison:
     weights: Tensor
 
     @staticmethod
-    def of(
-        exact: TorchNetwork, quantized: TorchNetwork, layers: Pairs, outputs: Pairs, images: Sequence[Tensor]
-    ) -> Comparison:
-        """With the variances on these batches of images, [N, ...]."""
+    def of(exact: TorchNetwork, quantized: TorchNetwork, layers: Pairs, outputs: Pairs, images: Tensor) -> Comparison:
+        """With the variances on these images, [N, ...]."""
         names = [first for first, _ in (*layers, *outputs)]
-        total = torch.zeros(len(names), device=images[0].device)
         with torch.no_grad():
-            for batch in images:
-                made = exact(batch, set(names))
-                total += torch.stack([torch.var(made[name], correction=0) for name in names])
-        variances = total / len(images)
+            made = exact(images, set(names))
+            variances = torch.stack([_variance(made[name]) for name in names])
         usable = torch.isfinite(variances) & (variances > 0)
         weights = torch.where(usable, 1 / torch.where(usable, variances, 1), 0)
         return Comparison(exact, quantized, layers, outputs, weights)
@@ -59,8 +53,7 @@ class Comparison:
         errors = self.errors(x)
         return errors[:-1].mean() + errors[-1]
 
-    def judged(self, batches: Sequence[Tensor]) -> list[float]:
-        """Mean errors on batches of images."""
-        with torch.no_grad():
-            total = torch.stack([self.errors(batch) * len(batch) for batch in batches]).sum(dim=0)
-            return [float(value) for value in total / sum(map(len, batches))]
+
+def _variance(made: Tensor) -> Tensor:
+    """Over images, where there are several, mean over the values of each; else over all values."""
+    return torch.square(made - (made.mean(dim=0) if len(made) > 1 else made.mean())).mean()

@@ -25,11 +25,7 @@ from onnxq.runtime.batches import check_shape
 from onnxq.runtime.providers import resolve_provider
 
 if TYPE_CHECKING:
-    from onnxq.reconstruction.learning import Outcome
     from onnxq.refine.torch_pair import TorchPair
-
-JUDGING = 8  # one image of so many judges and does not teach
-TRIED = 2  # images on which torch is compared with ONNX Runtime
 
 
 @STEPS.register(RECONSTRUCT)
@@ -47,8 +43,8 @@ class Reconstruct(Refinement):
     passes: ClassVar[int] = 1
 
     seconds: float = 300.0
-    iterations: int = 400
-    images: int = 8
+    iterations: int = 150
+    images: int = 16
     seed: int = 0
 
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
@@ -70,27 +66,22 @@ class Reconstruct(Refinement):
 
         from onnxq.reconstruction.comparison import Comparison
         from onnxq.reconstruction.device import device_for, exact_and_repeatable
-        from onnxq.reconstruction.learning import Pictures, Schedule, learn
+        from onnxq.reconstruction.learning import Schedule, learn
         from onnxq.refine.torch_pair import torch_pair
 
         pictures = _gathered(draft, images)
-        fixed = fixed_batch_size(draft.source)
-        judging = np.arange(len(pictures)) // (fixed or 1) % JUDGING == JUDGING - 1
-        if not judging.any():
-            return _left(draft, f"{len(pictures)} images are too few to learn from and to judge by")
-        device = device_for(resolve_provider(run.provider))
-        shares = _Shares(len(pictures), run)
+        device, size = device_for(resolve_provider(run.provider)), fixed_batch_size(draft.source) or self.images
         with exact_and_repeatable():
-            pair = torch_pair(draft, pictures[: fixed or TRIED], device)
+            pair = torch_pair(draft, pictures[:size], device)
             if isinstance(pair, str):
                 return _left(draft, pair)
-            split = Pictures(pictures, np.flatnonzero(~judging), np.flatnonzero(judging))
-            size = fixed or self.images
-            judges = [torch.from_numpy(batch).to(device) for batch in split.judges(size)]
-            compared = Comparison.of(pair.exact, pair.quantized, pair.layers, pair.outputs, judges)
+            first = torch.from_numpy(pictures[:size]).to(device)
+            compared = Comparison.of(pair.exact, pair.quantized, pair.layers, pair.outputs, first)
             schedule = Schedule(self.iterations, self.seconds, size, self.seed)
-            outcome = learn(compared, split, schedule, device, shares.reached)
-        return replace(draft, plan=_learnt(draft, pair), notes=(*draft.notes, _told(draft, outcome)))
+            done = learn(compared, pictures, schedule, device, _Shares(len(pictures), run).reached)
+        if any(not torch.isfinite(parameter).all() for parameter in pair.quantized.parameters()):
+            return _left(draft, "what was learnt are no numbers")
+        return replace(draft, plan=_learnt(draft, pair), notes=(*draft.notes, f"reconstruct: {done} iterations"))
 
 
 @dataclass
@@ -157,14 +148,3 @@ def _learnt(draft: Draft, pair: TorchPair) -> Plan:
         scale = quantizer.learnt_scale.detach().cpu().numpy().reshape(params.scale.shape)
         activations[tensor] = replace(params, scale=scale)
     return replace(draft.plan, weights=weights, biases=biases, activations=activations)
-
-
-def _told(draft: Draft, outcome: Outcome) -> str:
-    """What became of the errors on the images that judge."""
-    (*before, output_before), (*after, output_after) = outcome.before, outcome.after
-    worse = [layer.name for layer, old, new in zip(draft.layers, before, after, strict=True) if new > old]
-    return (
-        f"reconstruct, {outcome.iterations} iterations: relative error of layers {np.mean(before):.4g} to "
-        f"{np.mean(after):.4g}, of the output {output_before:.4g} to {output_after:.4g}; "
-        f"{len(worse)} of {len(before)} layers got worse" + (f", {worse[0]} first" if worse else "")
-    )

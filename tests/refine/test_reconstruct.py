@@ -20,6 +20,7 @@ from onnxq.formats.affine import AffineParams, fake_quantize
 from onnxq.recipe import Recipe
 from onnxq.reconstruction.fake_quantize import FakeQuantize
 from onnxq.reconstruction.network import TorchNetwork, unknown_operators
+from onnxq.refine import reconstruct
 
 RANDOM = np.random.default_rng(0)
 BATCHES = [images(16, seed=seed) for seed in range(8)]
@@ -183,7 +184,7 @@ def test_it_takes_the_network_closer_to_the_float_one(network, fields):
     before = quantized(network, replace(Recipe.of(**asked), steps=()))
     after = quantized(network, replace(Recipe.of(**asked), steps=(LEARN,)))
     assert [name for name, _ in after.distances.steps] == ["start", "reconstruct"], after.notes
-    assert any(note.startswith("reconstruct, ") for note in after.notes), after.notes
+    assert any(note.startswith("reconstruct: ") for note in after.notes), after.notes
     assert away(network, after.model) < 0.9 * away(network, before.model)
     onnx.checker.check_model(after.model)
     for name, weight in before.plan.weights.items():
@@ -227,16 +228,16 @@ def test_seconds_end_it(network):
     begun = time.monotonic()
     made = quantized(network, recipe_of({"reconstruct": {"iterations": 10**6, "seconds": 2}}))
     assert time.monotonic() - begun < 30
-    assert any(note.startswith("reconstruct, ") for note in made.notes)
+    assert any(note.startswith("reconstruct: ") for note in made.notes)
 
 
-def test_what_does_not_help_is_not_taken(network, monkeypatch):
-    """Learning rates that are far too high: the best parameters are those that it began with; nobody undoes the step."""
-    before = quantized(network, recipe_of(), hold_back=0)
+def test_what_does_not_help_is_undone(network, monkeypatch):
+    """Learning rates that are far too high."""
+    before = quantized(network, recipe_of())
     for name in ("SCALE_RATE", "GAIN_RATE", "BIAS_RATE"):
         monkeypatch.setattr(f"onnxq.reconstruction.learning.{name}", 3.0)
-    after = quantized(network, recipe_of(LEARN), hold_back=0)
-    assert after.notes[-1].startswith("reconstruct, ")
+    after = quantized(network, recipe_of(LEARN))
+    assert any(note.startswith("step reconstruct was undone") for note in after.notes), after.notes
     np.testing.assert_allclose(away(network, after.model), away(network, before.model), rtol=1e-4)
 
 
@@ -252,14 +253,19 @@ def test_what_it_cannot_learn_is_left_with_a_note(network, fields, told):
     assert any(note.startswith("nothing was reconstructed") and told in note for note in made.notes), made.notes
 
 
-def test_the_file_computes_what_was_learnt(network):
-    """The errors that torch saw last are those of the written file, on the images that judged."""
+def test_the_file_computes_what_was_learnt(network, monkeypatch):
+    pairs, learnt = [], reconstruct._learnt
+
+    def kept(draft, pair):
+        pairs.append(pair)
+        return learnt(draft, pair)
+
+    monkeypatch.setattr(reconstruct, "_learnt", kept)
     made = quantized(network, recipe_of(LEARN), hold_back=0)
-    pictures = np.concatenate(BATCHES)[7::8]
-    want, got = (run(each, {"input": pictures}, native=False)[0] for each in (network, made.model))
-    told = float(made.notes[-1].split("of the output ")[1].split(" to ")[1].split(";")[0])
-    spread = np.mean([np.var(want[start : start + 8]) for start in range(0, len(want), 8)])
-    assert np.square(want - got).mean() / spread == pytest.approx(told, rel=0.05)
+    name = pairs[0].outputs[0][1]
+    want = pairs[0].quantized(torch.from_numpy(TESTS), {name})[name].detach().numpy()
+    got = run(made.model, {"input": TESTS}, native=False)[0]
+    assert np.abs(got - want).mean() < 0.01 * want.std()  # single codes fall to the other side
 
 
 def test_fixed_batches_and_outputs_of_other_kinds():
@@ -277,7 +283,7 @@ def test_fixed_batches_and_outputs_of_other_kinds():
     model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in arrays.items())
     batches = [RANDOM.standard_normal((4, 3, 8, 8)).astype(np.float32) for _ in range(16)]
     made = quantized(model, recipe_of(LEARN), batches, hold_back=0)
-    assert made.notes[-1].startswith("reconstruct, "), made.notes
+    assert made.notes[-1].startswith("reconstruct: "), made.notes
 
 
 def test_a_weight_of_two_layers_keeps_its_scale_and_their_biases_learn():
@@ -299,7 +305,7 @@ def test_a_weight_of_two_layers_keeps_its_scale_and_their_biases_learn():
     assert len(after.biases) == 2
 
 
-def test_an_unknown_operator_and_few_images_are_named():
+def test_an_unknown_operator_is_named():
     model = parse(
         "g (float[N, 3, 8, 8] input) => (float[N, 4, 8, 8] y) { a = Conv <pads = [1, 1, 1, 1]> (input, w)  y = Erf (a) }",
         {"w": RANDOM.standard_normal((4, 3, 3, 3)).astype(np.float32)},
@@ -307,9 +313,6 @@ def test_an_unknown_operator_and_few_images_are_named():
     batch = [RANDOM.standard_normal((16, 3, 8, 8)).astype(np.float32)]
     made = quantized(model, recipe_of(LEARN), batch)
     assert any("operators Erf cannot be learnt through" in note for note in made.notes)
-    model.graph.node[1].op_type = "Relu"
-    made = quantized(model, recipe_of(LEARN), [batch[0][:5]])
-    assert any("5 images are too few" in note for note in made.notes), made.notes
 
 
 def test_options_and_their_mistakes(network):
