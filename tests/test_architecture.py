@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "observe": {"core", "recipe", "graph", "operators", "runtime"},
     "rewrite": {"core", "formats", "graph", "operators"},
     "rounding": {"core", "formats"},
-    "reconstruction": {"operators"},
+    "reconstruction": {"core", "operators"},
     "refine": {"core", "formats", "recipe", "decide", "rounding", "reconstruction", "graph", "runtime", "rewrite"},
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "export": {"graph", "data"},

@@ -38,20 +38,15 @@ class Comparison:
         weights = torch.where(usable, 1 / torch.where(usable, variances, 1), 0)
         return Comparison(exact, quantized, layers, outputs, weights)
 
-    def errors(self, x: Tensor) -> Tensor:
-        """Relative squared error of each layer, and behind them the mean one of the outputs, float32 [layers + 1]."""
+    def loss(self, x: Tensor) -> Tensor:
+        """The mean relative squared error of the layers plus that of the outputs."""
         pairs = (*self.layers, *self.outputs)
         with torch.no_grad():
             wanted = self.exact(x, {first for first, _ in pairs})
         made = self.quantized(x, {second for _, second in pairs})
         squares = torch.stack([torch.square(made[second] - wanted[first]).mean() for first, second in pairs])
         errors, count = squares * self.weights, len(self.layers)
-        return torch.cat([errors[:count], errors[count:].mean(dim=0, keepdim=True)])
-
-    def loss(self, x: Tensor) -> Tensor:
-        """The mean error of the layers plus that of the output."""
-        errors = self.errors(x)
-        return errors[:-1].mean() + errors[-1]
+        return errors[:count].mean() + errors[count:].mean()
 
 
 def _variance(made: Tensor) -> Tensor:

@@ -95,5 +95,5 @@ def _groups(network: TorchNetwork) -> list[dict[str, Any]]:
             size = float(layer.weight.flatten(1).norm(dim=1).mean())
             groups.append({"params": [layer.bias], "lr": BIAS_RATE * size})
     for group in groups:
-        group["params"] = [each for each in group["params"] if each.requires_grad and each.numel()]
+        group["params"] = [each for each in group["params"] if each.numel()]
     return [group for group in groups if group["params"]]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from onnxq.core.padding import AUTOMATIC, same_pads
+
 Attributes = dict[str, Any]
 Operation = Callable[[Sequence[Any], Attributes], Any]
 
@@ -20,16 +22,9 @@ def _pads(attributes: Attributes, x: Tensor, kernel: Sequence[int]) -> list[int]
     rank = len(kernel)
     kind = attributes.get("auto_pad", "NOTSET")
     pads = list(attributes.get("pads", [0] * 2 * rank))
-    if kind in ("SAME_UPPER", "SAME_LOWER"):
-        strides, dilations = _steps(attributes, rank)
-        pads = [0] * 2 * rank
-        for axis in range(rank):
-            size = x.shape[2 + axis]
-            total = max(
-                (-(-size // strides[axis]) - 1) * strides[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - size, 0
-            )
-            less, more = total // 2, total - total // 2
-            pads[axis], pads[rank + axis] = (less, more) if kind == "SAME_UPPER" else (more, less)
+    if kind in AUTOMATIC:
+        starts, ends = same_pads(kind, x.shape[2:], kernel, *_steps(attributes, rank))
+        pads = [*starts, *ends]
     return [pads[axis + rank * end] for axis in reversed(range(rank)) for end in (0, 1)]
 
 

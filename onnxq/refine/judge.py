@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -52,10 +53,14 @@ class Judge:
         made = [values for _, values in outputs_of(session, names, self.batches)]
         columns = []
         for parts in zip(*made, strict=True):
-            fits = all(part.ndim and len(part) == len(batch) for part, batch in zip(parts, self.batches, strict=True))
-            if fits and parts[0].dtype.kind == "f":
+            if all(is_of_images(part, batch) for part, batch in zip(parts, self.batches, strict=True)):
                 columns.append(np.concatenate([part.reshape(len(part), -1) for part in parts]).astype(np.float64))
         return columns
+
+
+def is_of_images(output: NDArray[Any], batch: NDArray[np.float32]) -> bool:
+    """Whether an output is numbers for each image of a batch."""
+    return bool(output.ndim) and len(output) == len(batch) and np.issubdtype(output.dtype, np.floating)
 
 
 def _relative(exact: FloatArray, quantized: FloatArray) -> FloatArray:

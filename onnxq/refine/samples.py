@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from onnxq.core.layers import Layer
+from onnxq.core.padding import AUTOMATIC, same_pads
 
 Float32 = NDArray[np.float32]
 Index = NDArray[np.int64]
@@ -48,12 +49,8 @@ def window_of(layer: Layer, shape: tuple[int, ...]) -> Window:
     """How a layer reads an input of this shape."""
     kernel = layer.weight.shape[2:]
     rank = len(kernel)
-    if layer.auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        totals = []
-        for size, length, step, gap in zip(shape[2:], kernel, layer.strides, layer.dilations, strict=True):
-            totals.append(max((-(-size // step) - 1) * step + (length - 1) * gap + 1 - size, 0))
-        less, more = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
-        starts, ends = (less, more) if layer.auto_pad == "SAME_UPPER" else (more, less)
+    if layer.auto_pad in AUTOMATIC:
+        starts, ends = same_pads(layer.auto_pad, shape[2:], kernel, layer.strides, layer.dilations)
     elif layer.auto_pad == "VALID":
         starts = ends = (0,) * rank
     else:

@@ -16,9 +16,9 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError, first_line
-from onnxq.graph.names import Names
 from onnxq.graph.segments import cut, segment_to, wanted_later
 from onnxq.refine.refinement import Draft, Images, Run
+from onnxq.refine.settle import node_of, settle
 from onnxq.rewrite import carry_out
 from onnxq.runtime.batches import check_shape
 from onnxq.runtime.graph_session import graph_session
@@ -109,7 +109,7 @@ class Pair:
     def inputs(self, layer: str) -> Iterator[tuple[Float32, Float32]]:
         """What a layer reads in both networks, batch by batch; nothing where it reads a constant."""
         steppers = self.exact, self.quantized
-        tensors = [_node(stepper.graph, layer).inputs[0] for stepper in steppers]
+        tensors = [node_of(stepper.graph, layer).inputs[0] for stepper in steppers]
         if any(isinstance(tensor, gs.Constant) for tensor in tensors):
             return
         names = [tensor.name for tensor in tensors]
@@ -125,10 +125,7 @@ class Pair:
 
     def settle(self, layer: str, weight: Float32, bias: Float32 | None) -> None:
         """What a layer of the quantized network computes with; None leaves its bias as it is."""
-        graph = self.quantized.graph
-        node, names = _node(graph, layer), Names(graph)
-        rest = list(node.inputs[2:]) if bias is None else [gs.Constant(names.fresh(f"{layer}/bias"), bias)]
-        node.inputs = [node.inputs[0], gs.Constant(names.fresh(f"{layer}/weight"), weight), *rest]
+        settle(self.quantized.graph, layer, weight, bias)
 
 
 @contextmanager
@@ -158,7 +155,3 @@ def side_by_side(draft: Draft, images: Images, run: Run) -> Iterator[Pair]:
         if not count:
             raise OnnxqError("no images to round weights on")
         yield Pair(exact, quantized, count)
-
-
-def _node(graph: gs.Graph, name: str) -> gs.Node:
-    return next(node for node in graph.nodes if node.name == name)

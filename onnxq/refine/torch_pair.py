@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
-from onnxq.graph.names import Names
 from onnxq.recipe.targets import TARGETS
 from onnxq.reconstruction.comparison import Pairs
 from onnxq.reconstruction.network import LearntLayer, TorchNetwork, unknown_operators
+from onnxq.refine.judge import is_of_images
 from onnxq.refine.refinement import Draft
+from onnxq.refine.settle import node_of, settle
 from onnxq.rewrite import carry_out
 from onnxq.runtime.graph_session import graph_session
 
@@ -42,14 +43,9 @@ def simulated(draft: Draft) -> Simulated:
     # by object: outputs of the network lose their names to what is quantized
     planned = {id(tensor): name for name, tensor in graph.tensors().items() if name in draft.plan.activations}
     carry_out(graph, replace(draft.plan, weights={}, biases={}, target=TARGETS.parse("onnxq")))
-    names = Names(graph)
     for layer in draft.layers:
-        node = _node(graph, layer.name)
-        weight = gs.Constant(names.fresh(f"{layer.name}/weight"), draft.plan.weights[layer.weight_name].dequantized())
-        rest = list(node.inputs[2:])
-        if not layer.computed_bias:
-            rest = [gs.Constant(names.fresh(f"{layer.name}/bias"), draft.bias(layer))]
-        node.inputs = [node.inputs[0], weight, *rest]
+        bias = None if layer.computed_bias else draft.bias(layer)
+        settle(graph, layer.name, draft.plan.weights[layer.weight_name].dequantized(), bias)
     reads = {
         node.name: planned[id(tensor)] for node in graph.nodes for tensor in node.inputs[:1] if id(tensor) in planned
     }
@@ -93,7 +89,7 @@ def torch_pair(draft: Draft, images: NDArray[np.float32], device: str) -> TorchP
             networks[1](x, {second for _, second in (*layers, *outputs)})
         for pair, want in zip(outputs, wanted, strict=True):
             got = made[pair[0]].cpu().numpy()
-            if want.dtype.kind == "f" and want.ndim and len(want) == len(images):
+            if is_of_images(want, images):
                 np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE * float(np.abs(want).max()))
                 compared.append(pair)
     except Exception as error:  # whatever torch raises about a form of an operator that is not known here
@@ -119,7 +115,7 @@ def _learnt_layers(draft: Draft, graph: gs.Graph, device: str) -> dict[str, Lear
     uses = Counter(layer.weight_name for layer in draft.layers)
     found = {}
     for layer in draft.layers:
-        read = _node(graph, layer.name).inputs[1 : 2 if layer.computed_bias else 3]
+        read = node_of(graph, layer.name).inputs[1 : 2 if layer.computed_bias else 3]
         constants = [torch.from_numpy(np.array(tensor.values)).to(device) for tensor in read]
         gains = _gains(draft, layer) if uses[layer.weight_name] == 1 else 0  # a weight of several layers stays
         found[layer.name] = LearntLayer(constants[0], constants[1] if len(constants) > 1 else None, gains)
@@ -134,8 +130,4 @@ def _gains(draft: Draft, layer: Layer) -> int:
 
 
 def _made_by(graph: gs.Graph, layer: Layer) -> str:
-    return str(_node(graph, layer.name).outputs[0].name)
-
-
-def _node(graph: gs.Graph, name: str) -> gs.Node:
-    return next(node for node in graph.nodes if node.name == name)
+    return str(node_of(graph, layer.name).outputs[0].name)
