@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onnxq.export.torchvision import export_model
     from onnxq.flow import Quantized, quantize
     from onnxq.graph.model_files import load_model, save_model
+    from onnxq.inspection.check import check
     from onnxq.observe.calibrate import calibrate
     from onnxq.recipe import Activations, Override, Recipe, Weights
     from onnxq.recipe.files import load_recipe
@@ -42,6 +43,7 @@ _HOME = {
     "Statistics": "core.statistics",
     "Weights": "recipe",
     "calibrate": "observe.calibrate",
+    "check": "inspection.check",
     "choose": "data.loader",
     "equalize": "refine.equalize",
     "evaluate": "evaluation.evaluate",
@@ -67,6 +69,7 @@ __all__ = [
     "Weights",
     "__version__",
     "calibrate",
+    "check",
     "choose",
     "equalize",
     "evaluate",

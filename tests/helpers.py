@@ -124,9 +124,10 @@ def images(count: int, shape: Sequence[int] = (3, 8, 8), seed: int = 1) -> NDArr
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
-FLOAT, FLOAT16, INT32, INT64, UINT8, DOUBLE = (
-    TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT8, TensorProto.DOUBLE,
-)  # fmt: skip
+FLOAT, FLOAT16, INT8, INT32, INT64, UINT8, DOUBLE = (
+    *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.DOUBLE),
+)
 
 
 def code_weight(weight, bits, recipe, *, allocate=False, threshold=None):

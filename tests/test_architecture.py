@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "reconstruction": {"core", "operators"},
     "refine": {"core", "formats", "recipe", "decide", "rounding", "reconstruction", "graph", "runtime", "rewrite"},
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
+    "inspection": {"core", "recipe", "graph", "operators", "runtime"},
     "export": {"graph", "data"},
     "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite"},
 }

@@ -19,6 +19,7 @@ COMMANDS = {
     "quantize": "rewrite a model at 2 to 8 bits",
     "recipes": "recipes for quantize: list them, show one",
     "eval": "top-1 and top-5 of files, side by side",
+    "check": "which layers a runtime computes with integers, and why others not",
     "info": "versions, providers, native library",
     "demo": "the whole flow on bundled data, in a minute",
 }

@@ -22,8 +22,9 @@ class Target:
         corrected_weights: weights can be moved off their grid, to the mean of the float weights.
         dynamic_ranges: ranges of the current batch can be computed.
         weight_bits, act_bits: widths of weights, and of activations, that it can hold; None for all.
-        symmetric_weights: weights must have the zero point 0, in signed codes.
-        symmetric_activations: activations must too.
+        widest_exact_weights: bits up to which its kernels compute weights exactly on all processors.
+        affine_weights, affine_activations: the formats in which it holds affine ones, by name.
+        signed_activations: activations are INT8, not UINT8.
         zero_in_range: every range must contain zero, since zero points are codes.
         expands_weights: narrow weights must be INT8 before they are dequantized; a Cast that the session folds does it.
         clamps_codes: widths of activations below 8 bits are made by a clamp behind the quantizer, not before it.
@@ -44,8 +45,10 @@ class Target:
     dynamic_ranges: ClassVar[bool] = True
     weight_bits: ClassVar[tuple[int, ...] | None] = None
     act_bits: ClassVar[tuple[int, ...] | None] = None
-    symmetric_weights: ClassVar[bool] = False
-    symmetric_activations: ClassVar[bool] = False
+    widest_exact_weights: ClassVar[int] = 16
+    affine_weights: ClassVar[str] = "affine"
+    affine_activations: ClassVar[str] = "affine"
+    signed_activations: ClassVar[bool] = False
     zero_in_range: ClassVar[bool] = False
     expands_weights: ClassVar[bool] = False
     clamps_codes: ClassVar[bool] = False

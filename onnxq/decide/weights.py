@@ -61,7 +61,8 @@ def fit(
             errors[:, width] = (squares if importance is None else squares * importance).sum(axis=1)
         return errors
 
-    return choice.format.fit_weight(groups, choice.allocation.widths(spread_of(rows), error, choice.bits))
+    widths = choice.allocation.widths(spread_of(rows), error, choice.bits)
+    return choice.format.fit_weight(groups, np.minimum(widths, choice.most_bits))
 
 
 def corrected(

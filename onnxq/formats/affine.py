@@ -190,8 +190,9 @@ class Affine(Format):
 
     def on(self, target: Target, *, weights: bool) -> Format:
         """The affine format that a target can hold."""
-        if target.symmetric_weights if weights else target.symmetric_activations:
-            return FORMATS.parse("symmetric" if weights else "signed")
+        name = target.affine_weights if weights else target.affine_activations
+        if name != "affine":
+            return FORMATS.parse(name)
         return replace(self, zero_in_range=self.zero_in_range or target.zero_in_range)
 
     def fit_activation(self, observed: Observed, bits: BitArray, rule: RangeRule) -> AffineParams:

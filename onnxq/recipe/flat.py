@@ -31,7 +31,7 @@ FILE_FORMATS = ("onnxq", "qdq")
 def schemes() -> tuple[str, ...]:
     """What ``scheme`` can be: a clipping rule, or a format that is one of both weights and activations."""
     both = [name for name in FORMATS.names() if (form := FORMATS.parse(name)).of_activations and form.of_weights]
-    hidden = {"affine", "symmetric"}
+    hidden = {"affine", "symmetric", "signed"}
     return (*CLIPPINGS.names(), "histogram", *(name for name in both if name not in hidden))
 
 

@@ -13,6 +13,7 @@ from onnxq.core.target import Target
 from onnxq.formats import FORMATS, Format
 
 FIRST_AND_LAST = "first-and-last"
+WIDEST = 16  # bits
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,23 @@ class LayerChoice:
 
     Attributes:
         format: the number format. bits: the width, or its mean. allocation: which channels get how many.
+        exact_bits: up to which the target computes exactly (``Target.widest_exact_weights``).
     """
 
     format: Format
     bits: float
     allocation: Allocation
+    exact_bits: int = WIDEST
 
     @property
     def priority(self) -> tuple[float, bool]:
         """Of layers that share a tensor, that of the largest decides: the widest, and of these a fixed width."""
         return self.bits, not self.allocation.gives_widths
+
+    @property
+    def most_bits(self) -> int:
+        """Of a channel: inexact widths only where they were asked for."""
+        return self.exact_bits if self.bits <= self.exact_bits else WIDEST
 
 
 @dataclass(frozen=True)
@@ -97,9 +105,11 @@ class Override:
     ) -> LayerChoice:
         new, width, allocation = form or choice.format, choice.bits, choice.allocation
         if self.layers == FIRST_AND_LAST:
-            new, width = new.at_ends(None if bits is None else int(bits), width)
+            new, usual = new.at_ends(None if bits is None else int(bits), width)
+            width = min(usual, choice.most_bits) if bits is None else usual
             allocation = ALLOCATIONS.parse("none")
         elif bits is not None:
             width = bits
         new = new.on(target, weights=weights)
-        return LayerChoice(new, width, allocation if new.has_widths else ALLOCATIONS.parse("none"))
+        allocation = allocation if new.has_widths else ALLOCATIONS.parse("none")
+        return replace(choice, format=new, bits=width, allocation=allocation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from onnxq.allocation import ALLOCATIONS, Allocation
@@ -162,7 +163,7 @@ def _common_problems(
     if not found and bits % 1 and not allocation.gives_widths and not form.any_bits:
         found.append(f"`{part}.bits` can be a fraction only where channels have bits of their own")
     allowed = target.weight_bits if part == "weights" else target.act_bits
-    if not found and allowed is not None and bits not in allowed:
+    if not found and allowed is not None and (math.ceil(bits) if allocation.gives_widths else bits) not in allowed:
         found.append(f"`{part}.bits` must be {', '.join(map(str, allowed))} for this target, not {bits:g}")
     if target.formats and FORMATS.name_of(form) not in target.formats:
         found.append(f"`{part}.format`: the target holds {', '.join(target.formats)}, not {FORMATS.name_of(form)}")

@@ -192,9 +192,9 @@ class Recipe:
 
     @property
     def _weights(self) -> LayerChoice:
-        chosen = self.weights
+        chosen, exact = self.weights, self.resolved_target.widest_exact_weights
         assert chosen.format is not None and chosen.allocation is not None
-        return LayerChoice(chosen.format, chosen.bits, chosen.allocation)
+        return LayerChoice(chosen.format, chosen.bits, chosen.allocation, exact)
 
     @property
     def _activations(self) -> LayerChoice:

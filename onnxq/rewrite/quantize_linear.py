@@ -1,8 +1,8 @@
 """Carry out a plan in standard QuantizeLinear / DequantizeLinear. A part of ``rewrite``, a writer of targets.
 
-Activations become UINT8: narrower types do not survive ONNX Runtime's optimizer (it moves them through MaxPool,
-which does not take them). Widths below 8 bits are made by a clamp. Weights become INT2, INT4 or INT8, the narrowest
-type that holds their bits. Every zero point must lie within the grid.
+Activations become UINT8: narrower types do not survive ONNX Runtime's optimizer (it moves them through MaxPool, which
+does not take them). Widths below 8 bits are made by a clamp. How weights are stored, ``integer_weights`` says. Every
+zero point must lie within the grid.
 
 What differs between runtimes are facts of the target: the sign of activations, where they are clamped, whether weights
 are cast to INT8, biases as INT32 codes at the scale of the products, operators that must move codes.
@@ -10,11 +10,8 @@ are cast to INT8, biases as INT32 codes at the scale of the products, operators 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx_graphsurgeon as gs
-from numpy.typing import NDArray
 
 from onnxq.core.plan import Plan
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
@@ -22,13 +19,12 @@ from onnxq.formats.affine import AffineParams
 from onnxq.graph.clamps import clamp_from_zero
 from onnxq.graph.names import Names
 from onnxq.rewrite.integer_biases import with_room_for_biases, write_integer_bias
-from onnxq.rewrite.integer_types import WEIGHT_TYPES, container_width, integers
+from onnxq.rewrite.integer_weights import parameter, write_integer_weight
 from onnxq.rewrite.move_codes import move_codes
 from onnxq.rewrite.notes import qdq_notes
 from onnxq.rewrite.sites import sites
 
 Clamp = tuple[int, int]  # the first and the last code
-INT8_WIDTH = 8
 SIGNED_OFFSET = 128  # what an INT8 code lies below the UINT8 code of the same value
 
 
@@ -43,7 +39,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
             tensor = _clamped(graph, names, tensor, params, site.point.rank)
         elif narrow:
             tensor, clamp = _as_clamp_of_codes(tensor, params)
-        offset = SIGNED_OFFSET if target.symmetric_activations else 0
+        offset = SIGNED_OFFSET if target.signed_activations else 0
         site.redirect(_activation(graph, names, site.tensor.name, tensor, params, offset, clamp))
     layers, integer_biases = set(plan.layers), plan.target.integer_biases
     for name, quantized in plan.weights.items():
@@ -52,7 +48,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
         codes, params = quantized.codes, affine(quantized.params)
         if integer_biases:
             codes, params = with_room_for_biases(codes, params, readers)
-        dequantized = _weight(graph, names, name, codes, params, plan.target.expands_weights)
+        dequantized = write_integer_weight(graph, names, name, codes, params, expands=plan.target.expands_weights)
         for reader in readers:
             reader.inputs[1] = dequantized
             if integer_biases:
@@ -70,10 +66,6 @@ def affine(params: object) -> AffineParams:
     if not isinstance(params, AffineParams):
         raise TypeError("standard QuantizeLinear takes affine parameters only")
     return params
-
-
-def _parameter(values: NDArray[Any]) -> NDArray[Any]:
-    return values.reshape(()) if values.size == 1 else values
 
 
 def _clamped(graph: gs.Graph, names: Names, tensor: gs.Tensor, params: AffineParams, rank: int) -> gs.Tensor:
@@ -113,9 +105,9 @@ def _activation(
     clamp: Clamp | None,
 ) -> gs.Variable:
     """The quantized tensor; new names begin with ``name``."""
-    scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(params.scale))
+    scale = gs.Constant(names.fresh(f"{name}/scale"), parameter(params.scale))
     kind = np.int8 if offset else np.uint8
-    zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), _parameter((params.zero_point - offset).astype(kind)))
+    zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), parameter((params.zero_point - offset).astype(kind)))
     codes = gs.Variable(names.fresh(f"{name}/codes"), kind, tensor.shape)
     dequantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
     axis = {"axis": CHANNEL_AXIS} if params.scale.size > 1 else {}
@@ -137,28 +129,5 @@ def _activation(
             [codes, scale, zero_point],
             [dequantized],
         )
-    )
-    return dequantized
-
-
-def _weight(
-    graph: gs.Graph, names: Names, name: str, stored: NDArray[Any], params: AffineParams, expands: bool
-) -> gs.Variable:
-    width = container_width(int(params.bits.max()))
-    half = 2.0 ** (params.bits - 1)  # codes 0 .. 2^bits - 1 become signed
-    signed = stored - broadcastable(half, stored.ndim, 0)
-    zero_point = params.zero_point - half
-    codes: gs.Tensor = integers(names.fresh(f"{name}/codes"), signed, width)
-    if expands and width < INT8_WIDTH:
-        narrow, codes = codes, gs.Variable(names.fresh(f"{name}/int8"), np.int8, stored.shape)
-        to = {"to": int(WEIGHT_TYPES[INT8_WIDTH])}
-        graph.nodes.append(gs.Node("Cast", names.fresh(f"{name}/Cast"), to, [narrow], [codes]))
-        width = INT8_WIDTH
-    scale = gs.Constant(names.fresh(f"{name}/scale"), _parameter(params.scale))
-    dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, stored.shape)
-    inputs = [codes, scale, integers(names.fresh(f"{name}/zero_point"), _parameter(zero_point), width)]
-    axis = {"axis": 0} if params.scale.size > 1 else {}
-    graph.nodes.append(
-        gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), axis, inputs, [dequantized])
     )
     return dequantized

@@ -1,11 +1,11 @@
-"""DequantizePacked and the bit stream."""
+"""DequantizePacked, UnpackSigned and the bit stream."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnxruntime as ort
 import pytest
-from helpers import FLOAT, INT32, INT64, UINT8, assert_same_bits, operator_model, run, run_reference
+from helpers import FLOAT, INT8, INT32, INT64, UINT8, assert_same_bits, operator_model, run, run_reference
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from onnxq.formats.affine import AffineParams, dequantize
 from onnxq.formats.packing import pack, unpack
 from onnxq.operators import dequantize_packed as operator
+from onnxq.operators import unpack_signed
 
 INPUTS = {"codes": (UINT8, 1), "bits": (INT32, 1), "scale": (FLOAT, 1), "zero_point": (FLOAT, 1), "shape": (INT64, 1)}
 
@@ -45,6 +46,19 @@ def test_all_agree(stream):
         "shape": np.int64(shape),
     }
     model = operator_model(operator.function(21), INPUTS, {"weights": (FLOAT, len(shape))})
+    assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
+    assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
+
+
+@given(streams())
+def test_signed_codes_agree(stream):
+    codes, bits, kernel, _ = stream
+    shape = (len(bits), *kernel)
+    half = np.floor(np.exp2(bits - 1.0)).astype(int)[:, None]
+    want = (codes.astype(int) - half).astype(np.int8).reshape(shape)
+    feeds = {"codes": pack(codes, bits), "bits": bits, "shape": np.int64(shape)}
+    inputs = {name: INPUTS[name] for name in feeds}
+    model = operator_model(unpack_signed.function(21), inputs, {"weights": (INT8, len(shape))})
     assert_same_bits(run_reference(model, feeds)[0], want, "ReferenceEvaluator")
     assert_same_bits(run(model, feeds, native=False)[0], want, "function body")
 

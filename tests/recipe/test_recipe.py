@@ -19,6 +19,7 @@ from onnxq.formats.affine import Affine
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.formats.mid_tread import MidTread
 from onnxq.formats.powers_of_two import AdditivePowersOfTwo
+from onnxq.formats.signed import Signed
 from onnxq.formats.symmetric import Symmetric
 from onnxq.recipe import Activations, Override, Recipe, Weights
 from onnxq.recipe.files import load_recipe, recipe_names
@@ -52,7 +53,7 @@ def test_what_was_written_stays_as_written():
     assert (recipe.target, recipe.points, recipe.weights.format, recipe.activations.clipping) == (None,) * 4
     assert recipe.to_json() == '{"weights": {"bits": 8}, "activations": {"bits": 8}}'
     whole = replace(recipe, target=OnnxRuntime()).resolved()
-    assert isinstance(whole.weights.format, Symmetric), "of the target"
+    assert isinstance(whole.weights.format, Signed), "of the target"
     assert whole.activations.format == Affine(zero_in_range=True)
     assert whole.activations.granularity == "per-tensor"
     assert isinstance(replace(recipe, target=Qdq()).resolved().weights.format, Affine)

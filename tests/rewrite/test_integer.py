@@ -39,6 +39,11 @@ def optimized(model, folder):
     return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
 
 
+def saved(model, folder):
+    onnxq.save_model(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
 def close(model, got, x, tolerance=0.05):
     want = run(model, {"input": x}, native=False)[0]
     sessions = [exact_session(got)]
@@ -61,21 +66,29 @@ def test_everything_is_fused(tmp_path):
     assert not {"Conv", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool"} & set(operators)
 
 
+@pytest.mark.parametrize("alloc", ["none", "weights"])
 @pytest.mark.parametrize("bits", [(4, 8, 4), (4, 4, 4), (3, 6, 8), (2, 8, 4), (5, 8, 8)], ids=str)
-def test_narrow_weights_and_activations_are_fused(tmp_path, bits):
-    """Weights in their narrow types, cast when the session loads; activations clamped as codes."""
+def test_narrow_weights_and_activations_are_fused(tmp_path, bits, alloc):
+    """Weights in their narrow types or as bit streams, INT8 when the session has loaded; activations clamped as codes."""
     weight_bits, act_bits, edge_bits = bits
     network, x = small_network(), images(64)
-    result = quantized(network, x, weight_bits=weight_bits, act_bits=act_bits, edge_bits=edge_bits)
+    widths = {"weight_bits": weight_bits, "act_bits": act_bits, "edge_bits": edge_bits}
+    result = quantized(network, x, bit_alloc=alloc, **widths)
     close(network, result.model, images(8, seed=9), 1.5)
     operators = optimized(result.model, tmp_path)
     assert operators["QLinearConv"] == 3
     assert operators["QLinearAdd"] == operators["QGemm"] == operators["QLinearGlobalAveragePool"] == 1
     assert (operators["QuantizeLinear"], operators["Clip"] > 0) == (1, min(act_bits, edge_bits) < 8)
     assert not {"Conv", "Gemm", "Add", "Relu", "FusedConv", "Cast", "GlobalAveragePool"} & set(operators)
-    kinds = Counter(tensor.data_type for tensor in result.model.graph.initializer if len(tensor.dims) == 4)
-    narrow = {2: onnx.TensorProto.INT2, 3: onnx.TensorProto.INT4, 4: onnx.TensorProto.INT4}
-    assert kinds[narrow.get(weight_bits, onnx.TensorProto.INT8)] >= 2
+    kinds = Counter(tensor.data_type for tensor in result.model.graph.initializer if len(tensor.dims) > 1)
+    streams = sum(node.op_type == "UnpackSigned" for node in result.model.graph.node)
+    typed = {2: onnx.TensorProto.INT2, 4: onnx.TensorProto.INT4}
+    assert streams + kinds.total() == 4
+    if alloc == "none":
+        assert (kinds[typed[weight_bits]] if weight_bits in typed else streams) >= 2
+    found = onnxq.check(saved(result.model, tmp_path))
+    assert not found.in_float
+    assert len(found.layers) == operators["QLinearConv"] + operators["QGemm"]
     tops = [onnx.numpy_helper.to_array(each) for each in result.model.graph.initializer if each.name.endswith("/last")]
     assert all(top <= 2 ** max(act_bits, edge_bits) - 1 for top in tops)
 

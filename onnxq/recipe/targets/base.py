@@ -15,8 +15,13 @@ TARGETS: Registry[Target] = Registry("target", "onnxq.recipe.targets")
 
 
 class IntegerTarget(Target):
-    """Runtimes whose kernels compute with 8-bit codes: a scale for each tensor, and for each channel of a weight."""
+    """Runtimes whose kernels compute with 8-bit codes: a scale for each tensor, and for each channel of a weight.
 
+    Attributes:
+        runs_here: it is the runtime that onnxq itself runs on, and can be asked what it makes of a file.
+    """
+
+    runs_here: ClassVar[bool] = False
     writer: ClassVar[str] = "qdq"
     act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
     only_per_tensor: ClassVar[bool] = True
@@ -25,4 +30,3 @@ class IntegerTarget(Target):
     dynamic_ranges: ClassVar[bool] = False
     weight_bits: ClassVar[tuple[int, ...] | None] = (8,)
     act_bits: ClassVar[tuple[int, ...] | None] = (8,)
-    symmetric_weights: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """What ONNX Runtime fuses into integer kernels on CPUs. A target.
 
-UINT8 activations with one scale a tensor, symmetric weights with a scale for each output channel, stored in the
-narrowest type and cast to INT8 when the session loads; INT32 biases.
+UINT8 activations with one scale a tensor, symmetric weights with a scale for each output channel, which are made INT8
+when the session loads; INT32 biases.
 Measured with ONNX Runtime 1.31.1 (tests/recipe, tests/rewrite look at what it makes of the files).
 """
 
@@ -18,11 +18,15 @@ from onnxq.recipe.targets.base import TARGETS, IntegerTarget
 class OnnxRuntime(IntegerTarget):
     """Files that run in integer kernels throughout."""
 
+    runs_here: ClassVar[bool] = True
     points: ClassVar[tuple[str, ...]] = ("integer",)
-    formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric")
+    formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric", "signed")
     weight_bits: ClassVar[tuple[int, ...] | None] = (2, 3, 4, 5, 6, 7, 8)
     act_bits: ClassVar[tuple[int, ...] | None] = (4, 5, 6, 7, 8)
+    affine_weights: ClassVar[str] = "signed"
+    widest_exact_weights: ClassVar[int] = 7  # 8 bits saturate the 16-bit sums of pairs of x86 without VNNI
     zero_in_range: ClassVar[bool] = True
+    bits_per_channel: ClassVar[bool] = True
     expands_weights: ClassVar[bool] = True
     clamps_codes: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True

@@ -15,4 +15,6 @@ class TensorRT(IntegerTarget):
 
     points: ClassVar[tuple[str, ...]] = ("inputs", "integer")
     formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric", "signed")
-    symmetric_activations: ClassVar[bool] = True
+    affine_weights: ClassVar[str] = "symmetric"
+    affine_activations: ClassVar[str] = "signed"
+    signed_activations: ClassVar[bool] = True

@@ -1,0 +1,96 @@
+"""What a target's kernels want of a layer, held against a file. A part of ``inspection``, called by ``check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from onnxq.core.target import Target
+from onnxq.inspection.quantized_graph import QuantizedGraph
+from onnxq.operators import unpack_signed
+
+INT8, UINT8 = "INT8", "UINT8"
+LARGEST_EXACT = 64  # 255 * 64 * 2, the sum of a pair of products, is within 16 bits
+KEEPS_FLOAT_OUTPUT = ("Gemm", "MatMul")  # their integer kernels can return float
+
+
+def layer_problem(layer: onnx.NodeProto, graph: QuantizedGraph, target: Target) -> str:
+    """Why a layer cannot compute with integers, as far as the file tells; empty if it can."""
+    wanted = INT8 if target.signed_activations else UINT8
+    quantizer = graph.dequantizer(layer.input[0])
+    if quantizer is None:
+        return f"its input is not quantized: {_origin(layer.input[0], graph)}"
+    if graph.type_of(quantizer) != wanted:
+        return f"its input is {graph.type_of(quantizer)}, not {wanted}"
+    scale = graph.values_of(quantizer, 1)
+    if target.only_per_tensor and scale is not None and scale.size > 1:
+        return "its input has a scale for each channel, not one"
+    quantizer = graph.dequantizer(layer.input[1])
+    if quantizer is None:
+        return "its weight is not quantized" if graph.is_constant(layer.input[1]) else "its weight is computed"
+    codes, kind = quantizer.input[0], graph.type_of(quantizer)
+    if kind != INT8:
+        return f"its weight is {kind}" + (
+            f": cast to INT8 before it is dequantized it would do ({codes})" if target.expands_weights else ""
+        )
+    if target.integer_biases and layer.op_type not in KEEPS_FLOAT_OUTPUT:
+        return _output_problem(layer, graph, wanted)
+    return ""
+
+
+def _origin(name: str, graph: QuantizedGraph) -> str:
+    maker = graph.makers.get(name)
+    return f"{maker.op_type} {maker.name} makes it" if maker is not None else "it is an input of the network"
+
+
+def _output_problem(layer: onnx.NodeProto, graph: QuantizedGraph, wanted: str) -> str:
+    made = layer.output[0]
+    if made in graph.outputs:
+        return "its output is one of the network, and not quantized"
+    quantizers = graph.quantizers(made)
+    if not quantizers:
+        readers = ", ".join(dict.fromkeys(node.op_type for node in graph.readers.get(made, [])))
+        return f"its output is not quantized: {readers or 'nothing'} reads it"
+    kinds = {graph.type_of(each) for each in quantizers} - {wanted}
+    return f"its output is {kinds.pop()}, not {wanted}" if kinds else ""
+
+
+def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
+    """What is wrong with quantizers, a sentence each."""
+    activations = list(graph.activation_quantizers())
+    if target.affine_activations == "signed":
+        shifted = [node for node in activations if _is_shifted(node, graph)]
+        if shifted:
+            yield f"{len(shifted)} of {len(activations)} activations have a zero point other than 0"
+    dequantizers = [found for layer in graph.layers if (found := graph.dequantizer(layer.input[1])) is not None]
+    if target.affine_weights != "affine" and (shifted := [node for node in dequantizers if _is_shifted(node, graph)]):
+        yield f"{len(shifted)} of {len(dequantizers)} weights have a zero point other than 0"
+    for node in (*activations, *dequantizers):
+        scale = graph.values_of(node, 1)
+        if scale is not None and not (np.isfinite(scale) & (np.asarray(scale) > 0)).all():
+            yield f"{node.name}: its scale is not above zero"
+    wide = sum(_can_saturate(node, graph) for node in dequantizers)
+    if wide and target.widest_exact_weights < 8:
+        yield (
+            f"{wide} of {len(dequantizers)} weights have codes beyond 7 bits: on x86 processors without VNNI sums of "
+            "products saturate (`onnxq quantize --weight-bits 7`)"
+        )
+
+
+def _is_shifted(quantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:
+    zero_point = graph.values_of(quantizer, 2)
+    return zero_point is not None and bool(np.asarray(zero_point).astype(np.int64).any())
+
+
+def _can_saturate(dequantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:
+    name = dequantizer.input[0]
+    if name in graph.constants:
+        codes = np.asarray(numpy_helper.to_array(graph.constants[name])).astype(np.int64)
+        return codes.size > 0 and np.abs(codes).max() > LARGEST_EXACT
+    maker = graph.makers.get(name)
+    if maker is None or maker.op_type != unpack_signed.NAME or maker.input[1] not in graph.constants:
+        return False
+    return bool(np.asarray(numpy_helper.to_array(graph.constants[maker.input[1]])).max(initial=0) > 7)
