@@ -10,6 +10,7 @@ from torch import Tensor
 from onnxq.reconstruction.network import TorchNetwork
 
 Pairs = tuple[tuple[str, str], ...]
+SMALLEST = 1e-12  # probability
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,34 @@ class Comparison:
         weights = torch.where(usable, 1 / torch.where(usable, variances, 1), 0)
         return Comparison(exact, quantized, layers, outputs, weights)
 
-    def loss(self, x: Tensor) -> Tensor:
-        """The mean relative squared error of the layers plus that of the outputs."""
+    def losses(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The relative squared error, mean over layers; and what outputs differ by.
+
+        That of an output is its relative squared error, and the Kullback-Leibler divergence where it is scores of
+        classes: which of them is the highest, squares do not tell.
+        """
         pairs = (*self.layers, *self.outputs)
         with torch.no_grad():
             wanted = self.exact(x, {first for first, _ in pairs})
         made = self.quantized(x, {second for _, second in pairs})
         squares = torch.stack([torch.square(made[second] - wanted[first]).mean() for first, second in pairs])
         errors, count = squares * self.weights, len(self.layers)
-        return errors[:count].mean() + errors[count:].mean()
+        of_outputs = errors[count:].mean()
+        for first, second in self.outputs:
+            if wanted[first].ndim == 2 and wanted[first].shape[1] > 1:
+                of_outputs = of_outputs + _divergence(wanted[first], made[second]) / len(self.outputs)
+        return errors[:count].mean(), of_outputs
 
 
 def _variance(made: Tensor) -> Tensor:
     """Over images, where there are several, mean over the values of each; else over all values."""
     return torch.square(made - (made.mean(dim=0) if len(made) > 1 else made.mean())).mean()
+
+
+def _divergence(wanted: Tensor, made: Tensor) -> Tensor:
+    """Of logits or probabilities [N, classes], mean over images."""
+    if bool((wanted >= 0).all()) and torch.allclose(wanted.sum(dim=1), torch.ones(()).to(wanted), atol=1e-3):
+        logs = [torch.log(torch.clamp(scores, min=SMALLEST)) for scores in (made, wanted)]
+    else:
+        logs = [torch.log_softmax(scores, dim=1) for scores in (made, wanted)]
+    return torch.nn.functional.kl_div(logs[0], logs[1], log_target=True, reduction="batchmean")

@@ -22,6 +22,7 @@ from onnxq.reconstruction.network import TorchNetwork
 Float32 = NDArray[np.float32]
 SCALE_RATE, GAIN_RATE, BIAS_RATE = 3e-3, 1e-3, 3e-3  # of Adam; biases in norms of the weight's rows
 TRIALS = 2  # iterations, the last of which tells how long one takes
+AVERAGED = 10  # iterations, whose mean loss is told
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,27 @@ class Schedule:
     seed: int
 
 
+@dataclass(frozen=True)
+class Losses:
+    """Of each iteration: of layers, and of outputs (``Comparison.losses``)."""
+
+    layers: tuple[float, ...]
+    outputs: tuple[float, ...]
+
+    def __str__(self) -> str:
+        count = max(1, min(AVERAGED, len(self.layers) // 2))
+        ends = [
+            f"that of {name} from {np.mean(made[:count]):.3g} to {np.mean(made[-count:]):.3g}"
+            for name, made in (("layers", self.layers), ("outputs", self.outputs))
+            if made
+        ]
+        return ", ".join([f"{len(self.layers)} iterations", *ends])
+
+
 def learn(
     compared: Comparison, images: Float32, schedule: Schedule, device: str, progress: Callable[[float], None]
-) -> int:
-    """Learn from images [N, ...]; returns the number of iterations.
+) -> Losses:
+    """Learn from images [N, ...]; returns the losses on the way.
 
     There is no look at images on the way: weights were rounded on these, and any change of scales undoes what that owes
     to them alone. Whether it helped, images tell that had no part in either.
@@ -52,8 +70,10 @@ def learn(
     optimizer = torch.optim.Adam(_groups(compared.quantized))
     rates = [group["lr"] for group in optimizer.param_groups]
     begun = started = time.monotonic()
-    total, done = schedule.iterations, 0
+    total = schedule.iterations
+    found: list[list[float]] = []
     for x in _batches(images, schedule):
+        done = len(found)
         if done == TRIALS:
             left = schedule.seconds - (time.monotonic() - begun)
             total = min(total, done + max(int(left / (time.monotonic() - started)), 0))
@@ -63,15 +83,16 @@ def learn(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (1 + math.cos(math.pi * done / total)) / 2
         optimizer.zero_grad()
-        loss = compared.loss(torch.from_numpy(x).to(device))
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = torch.stack(compared.losses(torch.from_numpy(x).to(device)))
+        losses.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if not math.isfinite(loss.item()):  # and wait for the device
+        told = losses.tolist()  # waits for the device
+        if not all(map(math.isfinite, told)):
             break
-        done += 1
-        progress(done / total)
+        found.append(told)
+        progress(len(found) / total)
     progress(1.0)
-    return done
+    return Losses(*map(tuple, zip(*found, strict=True))) if found else Losses((), ())
 
 
 def _batches(images: Float32, schedule: Schedule) -> Iterator[Float32]:

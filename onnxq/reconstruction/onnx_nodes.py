@@ -160,6 +160,7 @@ OPERATIONS: dict[str, Operation] = {
     "Sigmoid": lambda inputs, _: torch.sigmoid(inputs[0]),
     "HardSigmoid": lambda inputs, own: torch.clamp(own.get("alpha", 0.2) * inputs[0] + own.get("beta", 0.5), 0, 1),
     "HardSwish": lambda inputs, _: functional.hardswish(inputs[0]),
+    "Softmax": lambda inputs, own: torch.softmax(inputs[0], own.get("axis", -1)),
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "Sub": lambda inputs, _: inputs[0] - inputs[1],
     "Mul": lambda inputs, _: inputs[0] * inputs[1],

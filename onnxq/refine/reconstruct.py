@@ -78,10 +78,10 @@ class Reconstruct(Refinement):
             first = torch.from_numpy(pictures[:size]).to(device)
             compared = Comparison.of(pair.exact, pair.quantized, pair.layers, pair.outputs, first)
             schedule = Schedule(self.iterations, self.seconds, size, self.seed)
-            done = learn(compared, pictures, schedule, device, _Shares(len(pictures), run).reached)
+            losses = learn(compared, pictures, schedule, device, _Shares(len(pictures), run).reached)
         if any(not torch.isfinite(parameter).all() for parameter in pair.quantized.parameters()):
             return _left(draft, "what was learnt are no numbers")
-        return replace(draft, plan=_learnt(draft, pair), notes=(*draft.notes, f"reconstruct: {done} iterations"))
+        return replace(draft, plan=_learnt(draft, pair), notes=(*draft.notes, f"reconstruct: {losses}"))
 
 
 @dataclass

@@ -18,6 +18,7 @@ import onnxq
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import AffineParams, fake_quantize
 from onnxq.recipe import Recipe
+from onnxq.reconstruction.comparison import Comparison
 from onnxq.reconstruction.fake_quantize import FakeQuantize
 from onnxq.reconstruction.network import TorchNetwork, unknown_operators
 from onnxq.refine import reconstruct
@@ -64,6 +65,7 @@ NODES = {
     "sigmoid": "y = Sigmoid (x)",
     "hard sigmoid": "y = HardSigmoid <alpha = 0.17, beta = 0.4> (x)",
     "hard swish": "y = HardSwish (x)",
+    "softmax": "y = Softmax <axis = 1> (x)",
     "arithmetic": "a = Add (x, channels)  c = Mul (a, x)  d = Sub (c, channels)  y = Div (d, channels)",
     "max and min": "a = Max (x, zero, channels)  y = Min (a, one)",
     "max of one": "y = Max (x)",
@@ -217,6 +219,33 @@ def test_tensors_that_share_a_scale_still_do():
     for tensor, other in shared.items():
         np.testing.assert_array_equal(after.activations[tensor].scale, after.activations[other].scale)
     assert any(after.activations[each].scale != before.activations[each].scale for each in shared)
+
+
+@pytest.mark.parametrize("end", ["", "Softmax"])
+def test_scores_of_classes_are_compared_as_distributions(end):
+    """Probabilities as they are, logits behind a softmax; what is equal costs nothing."""
+    scores = np.float32([[1, 2, -1], [0, 0.5, 3]])
+
+    def network(add):
+        values = {"w": np.eye(3, dtype=np.float32), "b": np.float32(add)}
+        last = "y = Softmax <axis = 1> (s)" if end else "y = Identity (s)"
+        text = f"g (float[n,3] input) => (float[n,3] y) {{ s = Gemm (input, w, b) {last} }}"
+        return TorchNetwork(gs.import_onnx(parse(text, values)).toposort(), "cpu", {})
+
+    exact, quantized = network([0, 0, 0]), network([1, 0, 0])
+    x = torch.from_numpy(scores)
+    wanted, made = (
+        torch.softmax(torch.from_numpy(scores + add), dim=1) for add in (np.float32([0, 0, 0]), np.float32([1, 0, 0]))
+    )
+    divergence = (wanted * (wanted / made).log()).sum(dim=1).mean()
+    pairs = (("y", "y"),)
+    one = Comparison.of(exact, quantized, pairs, pairs, x)
+    layers, outputs = one.losses(x)
+    made_by = [each(x, {"y"})["y"] for each in (exact, quantized)]
+    squares = torch.square(made_by[1] - made_by[0]).mean() * one.weights[0]
+    assert layers.item() == pytest.approx(squares.item(), rel=1e-4)
+    assert outputs.item() == pytest.approx((divergence + squares).item(), rel=1e-4)
+    assert Comparison.of(exact, exact, pairs, pairs, x).losses(x)[1].item() == 0
 
 
 def test_the_same_seed_gives_the_same_file(network):
