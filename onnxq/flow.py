@@ -168,7 +168,7 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
     """The draft before any step."""
     points = recipe.resolved_points
     graph = to_graph(source, _opset(recipe), shapes=points.needs_shapes)
-    normalize(graph)
+    normalize(graph, for_integer_kernels=points.for_integer_kernels)
     network = network_of(graph)
     plan = decide(network.layers, points.of(network), statistics, recipe)
     notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]

@@ -106,7 +106,7 @@ class Network:
             node = self.producer(current)
             if node is None:
                 return False
-            if node.clamps_to is not None or node.op == "Sigmoid":
+            if node.clamps_to is not None or node.op in ("Sigmoid", "HardSigmoid"):
                 continue
             if node.op not in keep_sign or node.pads_with != 0:
                 return False

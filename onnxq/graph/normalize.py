@@ -1,8 +1,9 @@
 """The form that statistics and plans speak of: names and structure are the same whenever it is made.
 
 Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1);
-batch norm is folded; constants are initializers; no Identity or Dropout in the way; the mean over both spatial axes of
-images is a GlobalAveragePool. A part of ``graph``, called wherever a model is read.
+what scales and shifts the channels of a layer is folded into it; constants are initializers; no Identity or Dropout in
+the way; the mean over both spatial axes of images is a GlobalAveragePool. A part of ``graph``, called wherever a model
+is read.
 """
 
 from __future__ import annotations
@@ -10,20 +11,26 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxq.graph.fold_batch_norm import fold_batch_norm
+from onnxq.graph.fold_affine import fold_affine
+from onnxq.graph.integer_form import integer_form
 from onnxq.graph.names import Names
 
 # attributes of Constant other than a tensor
 SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
-def normalize(graph: gs.Graph) -> bool:
-    """Bring a graph to normal form."""
+def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False) -> bool:
+    """Bring a graph to normal form.
+
+    Args:
+        for_integer_kernels: and into operators that have such kernels (``onnxq.graph.integer_form``).
+    """
     changed = constants_to_initializers(graph)
     changed |= bypass_identities(graph)
-    changed |= fold_batch_norm(graph)
+    changed |= fold_affine(graph)
     changed |= normalize_gemms(graph)
     changed |= pool_means(graph)
+    changed |= for_integer_kernels and integer_form(graph)
     changed |= name_nodes(graph)
     graph.cleanup().toposort()
     return changed
@@ -49,13 +56,20 @@ def constants_to_initializers(graph: gs.Graph) -> bool:
 
 def pool_means(graph: gs.Graph) -> bool:
     """Turn ReduceMean over axes 2 and 3 of four into GlobalAveragePool, which has faster kernels, and integer ones."""
-    changed = False
+    changed, names = False, Names(graph)
     for node in [node for node in graph.nodes if node.op == "ReduceMean"]:
         axes = node.inputs[1] if len(node.inputs) > 1 else None
         is_plane = isinstance(axes, gs.Constant) and sorted(int(axis) % 4 for axis in axes.values) == [2, 3]
-        if is_plane and len(node.inputs[0].shape or ()) == 4 and node.attrs.get("keepdims", 1):
-            node.op, node.attrs, node.inputs = "GlobalAveragePool", {}, node.inputs[:1]
-            changed = True
+        if not is_plane or len(node.inputs[0].shape or ()) != 4:
+            continue
+        keeps = node.attrs.get("keepdims", 1)
+        node.op, node.attrs, node.inputs = "GlobalAveragePool", {}, node.inputs[:1]
+        if not keeps:
+            flat, shape = node.outputs[0], node.inputs[0].shape
+            pooled = gs.Variable(names.fresh(f"{flat.name}/pooled"), flat.dtype, [*shape[:2], 1, 1])
+            node.outputs = [pooled]
+            graph.nodes.append(gs.Node("Flatten", names.fresh(f"{flat.name}/Flatten"), {"axis": 1}, [pooled], [flat]))
+        changed = True
     return changed
 
 

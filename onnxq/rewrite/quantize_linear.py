@@ -19,6 +19,7 @@ from onnxq.formats.affine import AffineParams
 from onnxq.graph.clamps import clamp_from_zero
 from onnxq.graph.names import Names
 from onnxq.rewrite.integer_biases import with_room_for_biases, write_integer_bias
+from onnxq.rewrite.integer_operands import write_operands
 from onnxq.rewrite.integer_weights import parameter, write_integer_weight
 from onnxq.rewrite.move_codes import move_codes
 from onnxq.rewrite.notes import qdq_notes
@@ -53,6 +54,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
             reader.inputs[1] = dequantized
             if integer_biases:
                 write_integer_bias(graph, names, reader, params)
+    write_operands(graph, names, plan.target)
     move_codes(graph, names, plan.target.moves_codes)
     return qdq_notes(plan)
 

@@ -176,3 +176,83 @@ def test_a_quantized_model_is_refused():
     model.graph.node.append(onnx.helper.make_node("FakeQuantize", ["logits"], ["q"], domain="onnxq"))
     with pytest.raises(OnnxqError, match="already has onnxq operators"):
         to_graph(model)
+
+
+AFFINE = {
+    "a factor": "m = Mul (c, half) y = Identity (m)",
+    "a factor a channel": "m = Mul (column, c) y = Identity (m)",
+    "a sum": "m = Add (c, half) y = Identity (m)",
+    "a sum a channel": "m = Add (c, flat) y = Identity (m)",
+    "both": "m = Mul (c, column) y = Add (m, half)",
+}
+STAY = {
+    "another axis": "m = Mul (c, row) y = Identity (m)",
+    "higher rank": "m = Mul (c, tall) y = Identity (m)",
+    "another reader": "m = Mul (c, half) y = Add (m, c)",
+    "twice": "y = Mul (c, c)",
+    "not constant": "y = Mul (c, x)",
+}
+VALUES = {
+    "half": np.float32(0.5), "column": normal(1, 4, 1, 1), "flat": normal(4, 1, 1), "row": normal(1, 1, 1, 4),
+    "tall": normal(2, 1, 1, 1, 1), "w": normal(4, 4, 1, 1),
+}  # fmt: skip
+
+
+def scaled(text):
+    rank = "float[k,n,4,4,4]" if "tall" in text else "float[n,4,4,4]"
+    return parse(f"g (float[n,4,4,4] x) => ({rank} y) {{ c = Conv (x, w) {text} }}", VALUES)
+
+
+@pytest.mark.parametrize("kind", AFFINE)
+def test_constants_on_channels_are_folded(kind):
+    model = scaled(AFFINE[kind])
+    folded, changed = normalized(model)
+    assert changed
+    assert set(ops(folded)) <= {"Conv", "Identity"}
+    assert_same_function(model, folded, (4, 4, 4))
+
+
+@pytest.mark.parametrize("kind", STAY)
+def test_what_is_not_of_channels_stays(kind):
+    model = scaled(STAY[kind])
+    assert len(ops(normalized(model)[0])) == len(ops(model))
+
+
+def test_a_mean_that_drops_its_axes_is_pooled():
+    model = parse(
+        "g (float[n,3,4,4] x) => (float[n,3] y) { y = ReduceMean <keepdims = 0> (x, axes) }",
+        {"axes": np.int64([-1, 2])},
+    )
+    pooled, _ = normalized(model)
+    assert ops(pooled) == ["GlobalAveragePool", "Flatten"]
+    assert_same_function(model, pooled, (3, 4, 4))
+
+
+INTEGER_FORM = {
+    "HardSwish": "y = HardSwish (x)",
+    "written out": "t = Add (three, x) k = Clip (t, zero, six) p = Mul (k, x) y = Div (p, six)",
+    "quotient": "y = Div (x, six)",
+    "batch norm": "y = BatchNormalization (x, g, o, m, v)",
+}
+
+
+@pytest.mark.parametrize("kind", INTEGER_FORM)
+def test_operators_with_integer_kernels(kind):
+    values = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32([6]), **batch_norm(4)}
+    model = parse(f"g (float[n,4,4,4] x) => (float[n,4,4,4] y) {{ {INTEGER_FORM[kind]} }}", values)
+    graph = to_graph(model, shapes=True)
+    assert normalize(graph, for_integer_kernels=True)
+    rewritten = to_model(graph, model)
+    assert set(ops(rewritten)) <= {"HardSigmoid", "Mul", "Conv"}
+    assert_same_function(model, rewritten, (4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "text", ["t = Add (x, two) k = Clip (t, zero, six) y = Mul (x, k)", "y = Div (six, x)", "y = Div (x, x)"]
+)
+def test_what_only_looks_like_a_hard_swish(text):
+    values = {"two": np.float32(2), "zero": np.float32(0), "six": np.float32(6)}
+    model = parse(f"g (float[n,4,4,4] x) => (float[n,4,4,4] y) {{ {text} }}", values)
+    graph = to_graph(model, shapes=True)
+    normalize(graph, for_integer_kernels=True)
+    assert ops(to_model(graph, model)) == ops(model)

@@ -284,3 +284,56 @@ def test_what_tensorrt_does_not_take(fields):
 def test_what_integer_kernels_cannot_do(fields):
     with pytest.raises(OnnxqError, match=r"`placement` integer goes with|for this target|wants per-tensor"):
         Recipe.of(**{**INTEGER, **fields})
+
+
+FUSED = {
+    "hard swish": "h = HardSwish (a)",
+    "hard swish written out": "t = Add (a, three) c = Clip (t, zero, six) m = Mul (a, c) h = Div (m, six)",
+    "squeeze and excite": """s = GlobalAveragePool (a) e = Conv (s, w2) g = HardSigmoid <alpha = 0.2, beta = 0.5> (e)
+        h = Mul (a, g)""",
+    "swish": "s = Sigmoid (a) h = Mul (a, s)",
+    "constants": "m = Mul (three, a) r = Relu (m) h = Add (r, row)",
+    "a quotient": "r = Relu (a) h = Div (r, six)",
+    "split": "b, c = Split <axis = 1, num_outputs = 2> (a) d = Conv (c, w3) h = Concat <axis = 1> (b, d)",
+    "batch norm": "r = Relu (a) n = BatchNormalization (r, g4, b4, b4, g4) h = Relu (n)",
+}
+
+
+@pytest.mark.parametrize("act_bits", [8, 5])
+@pytest.mark.parametrize("middle", FUSED)
+def test_blocks_without_float(tmp_path, middle, act_bits):
+    model = parse(
+        f"""g (float[n,3,8,8] input) => (float[n,5] y) {{
+            a = Conv (input, w1, b1)
+            {FUSED[middle]}
+            p = ReduceMean <keepdims = 0> (h, axes)
+            y = Gemm <transB = 1> (p, w4)
+        }}""",
+        {
+            "w1": normal(4, 3, 3, 3), "b1": normal(4), "w2": normal(4, 4, 1, 1), "w3": normal(2, 2, 1, 1),
+            "w4": normal(5, 4), "axes": np.int64([2, 3]), "zero": np.float32(0), "three": np.float32(3),
+            "six": np.float32([6]), "row": normal(1, 4, 1, 1), "g4": np.abs(normal(4)) + 0.5, "b4": normal(4),
+        },
+    )  # fmt: skip
+    x = images(64)
+    result = quantized(model, x, act_bits=act_bits)
+    close(model, result.model, images(16, seed=9), 0.1 if act_bits == 8 else 0.5)
+    found = onnxq.check(saved(result.model, tmp_path))
+    assert not found.in_float
+    assert not found.others
+
+
+def test_a_hard_sigmoid_that_exceeds_its_range_stays(tmp_path):
+    """A range of its own would be cut elsewhere by the ends of the type."""
+    model = parse(
+        """g (float[n,2,4,4] input) => (float[n,2,2,2] y) {
+            a = Conv (input, w)
+            h = HardSigmoid <alpha = -0.2> (a)
+            y = Conv (h, v)
+        }""",
+        {"w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3)},
+    )
+    x = images(16, (2, 4, 4))
+    result = quantized(model, x)
+    close(model, result.model, x)
+    assert onnxq.check(saved(result.model, tmp_path)).others["HardSigmoid"] == 1

@@ -11,7 +11,7 @@ from onnxq.core.points import QuantPoint
 from onnxq.core.registry import Registry
 
 # Operators whose output is non-negative where their inputs are.
-MOVING = ("MaxPool", "Flatten", "Reshape", "Slice", "Pad", "Squeeze", "Unsqueeze", "Transpose")
+MOVING = ("MaxPool", "Flatten", "Reshape", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Transpose")
 KEEP_SIGN = (*MOVING, "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Concat", "ReduceMean", "Add")
 
 
@@ -20,11 +20,13 @@ class Points:
     """Where quantizers sit.
 
     Attributes:
+        for_integer_kernels: the network is to consist of operators that have such.
         needs_shapes: it must know which tensors have images and channels.
         at_inputs: each layer reads a quantized tensor, whose statistics are known.
         contain: names of other points whose statistics those of these have, too.
     """
 
+    for_integer_kernels: ClassVar[bool] = False
     needs_shapes: ClassVar[bool] = False
     at_inputs: ClassVar[bool] = False
     contain: ClassVar[tuple[str, ...]] = ()

@@ -19,6 +19,7 @@ class AroundIntegerKernels(Points):
     Operators that only move values share the quantizer of their input.
     """
 
+    for_integer_kernels: ClassVar[bool] = True
     needs_shapes: ClassVar[bool] = True
     at_inputs: ClassVar[bool] = True
     contain: ClassVar[tuple[str, ...]] = ("inputs",)
@@ -50,9 +51,10 @@ class AroundIntegerKernels(Points):
         """Tensors that only move the values of quantized ones, and those."""
         shares: dict[str, str] = {}
         for node in network.nodes:
-            source, output = node.inputs[0] if node.inputs else "", node.outputs[0]
-            if self._moves(node) and (source in quantized or source in shares) and output not in network.outputs:
-                shares[output] = shares.get(source, source)
+            source = node.inputs[0] if node.inputs else ""
+            if self._moves(node) and (source in quantized or source in shares):
+                kept = [output for output in node.outputs if output and output not in network.outputs]
+                shares |= dict.fromkeys(kept, shares.get(source, source))
         return shares
 
     def _moves(self, node: Node) -> bool:

@@ -1,0 +1,95 @@
+"""Constants that activations are added to or multiplied by, as codes; HardSigmoid as such a sum. A part of ``rewrite``.
+
+For runtimes whose kernels for these want codes for both operands (``Target.fused_operators``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from onnxq.core.target import Target
+from onnxq.formats.affine import affine_params, quantize
+from onnxq.graph.names import Names
+
+BITS = 8
+SIGNED_OFFSET = 128
+BINARY = ("Add", "Mul")
+BEHIND = ("Relu", "Clip")  # of a sum, before its quantizer
+TOLERANCE = 1e-3  # that the range of a HardSigmoid may exceed 0 .. 1
+
+
+def write_operands(graph: gs.Graph, names: Names, target: Target) -> None:
+    """Rewrite them between quantizers that are in the graph already."""
+    for node in list(graph.nodes):
+        if node.op not in target.fused_operators:
+            continue
+        if node.op == "HardSigmoid":
+            _write_hard_sigmoid(graph, names, node, target)
+        elif node.op in BINARY and _is_quantized_behind(node.outputs[0]):
+            constants = [
+                place
+                for place, tensor in enumerate(node.inputs)
+                if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
+            ]
+            if len(constants) == 1 and _is_dequantized(node.inputs[1 - constants[0]]):
+                operand = node.inputs[constants[0]]
+                node.inputs[constants[0]] = _as_codes(graph, names, operand.name, operand.values, target)
+
+
+def _is_dequantized(tensor: gs.Tensor) -> bool:
+    return bool(tensor.inputs) and tensor.inputs[0].op == "DequantizeLinear"
+
+
+def _is_quantized_behind(tensor: gs.Tensor) -> bool:
+    """Whether a quantizer is all that reads it, behind a Relu or Clip perhaps."""
+    readers = tensor.outputs
+    if len(readers) == 1 and readers[0].op in BEHIND:
+        return _is_quantized_behind(readers[0].outputs[0])
+    return len(readers) == 1 and readers[0].op == "QuantizeLinear"
+
+
+def _as_codes(graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], target: Target) -> gs.Variable:
+    """What makes a constant of 8-bit codes; a single value is exact."""
+    kind, offset = (np.int8, SIGNED_OFFSET) if target.signed_activations else (np.uint8, 0)
+    params = affine_params(min(float(values.min()), 0.0), max(float(values.max()), 0.0), BITS)
+    codes = np.asarray(quantize(values, params, axis=0) - offset).astype(kind)
+    inputs = [
+        gs.Constant(names.fresh(f"{name}/codes"), codes),
+        gs.Constant(names.fresh(f"{name}/scale"), params.scale.reshape(())),
+        gs.Constant(names.fresh(f"{name}/zero_point"), (params.zero_point - offset).astype(kind).reshape(())),
+    ]
+    made = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
+    graph.nodes.append(gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), {}, inputs, [made]))
+    return made
+
+
+def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node, target: Target) -> None:
+    """clip(alpha x + beta, 0, 1) as x + beta / alpha, quantized in steps of scale / alpha and read in steps of scale.
+
+    The ends of the type do what the clip did; a range within 0 .. 1 is what that takes.
+    """
+    alpha, beta = node.attrs.get("alpha", 0.2), node.attrs.get("beta", 0.5)
+    readers = node.outputs[0].outputs
+    if alpha <= 0 or not _is_dequantized(node.inputs[0]) or [reader.op for reader in readers] != ["QuantizeLinear"]:
+        return
+    quantizer = readers[0]
+    scale, zero_point = (float(tensor.values) for tensor in quantizer.inputs[1:3])
+    first, last = _codes_of(quantizer)
+    if (first - zero_point) * scale < -TOLERANCE or (last - zero_point) * scale > 1 + TOLERANCE:
+        return
+    name = node.outputs[0].name
+    shift = _as_codes(graph, names, f"{name}/shift", np.array(beta / alpha, np.float32), target)
+    node.op, node.attrs, node.inputs = "Add", {}, [node.inputs[0], shift]
+    quantizer.inputs[1] = gs.Constant(names.fresh(f"{name}/wide_scale"), np.array(scale / alpha, np.float32))
+
+
+def _codes_of(quantizer: gs.Node) -> tuple[int, int]:
+    """The first and the last code that come out, a clamp of codes included."""
+    readers = quantizer.outputs[0].outputs
+    if len(readers) == 1 and readers[0].op == "Clip":
+        first, last = (int(tensor.values) for tensor in readers[0].inputs[1:3])
+        return first, last
+    limits = np.iinfo(quantizer.inputs[2].dtype)
+    return int(limits.min), int(limits.max)
