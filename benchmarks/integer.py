@@ -48,11 +48,22 @@ HAS_NNCF = importlib.util.find_spec("nncf") is not None
 METHODS = {"ONNX Runtime MinMax": CalibrationMethod.MinMax, "ONNX Runtime Entropy": CalibrationMethod.Entropy}
 
 
-def theirs(model: Path, target: Path, batches: list[NDArray[np.float32]], method: CalibrationMethod) -> Path:
-    """A file by quantize_static, behind the preprocessing that its documentation asks for."""
+def theirs(
+    model: Path,
+    target: Path,
+    batches: list[NDArray[np.float32]],
+    method: CalibrationMethod,
+    *,
+    symbolic_shapes: bool = True,
+) -> Path:
+    """A file by quantize_static, behind the preprocessing that its documentation asks for.
+
+    Args:
+        symbolic_shapes: with its inference of those, which fails on some models.
+    """
     name = onnx.load(model).graph.input[0].name
     prepared = target.with_suffix(".prepared.onnx")
-    quant_pre_process(str(model), str(prepared))
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=not symbolic_shapes)
     quantize_static(
         prepared,
         target,

@@ -413,3 +413,17 @@ def run_tensor(model, name, x):
     copy.CopyFrom(model)
     copy.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     return run(copy, {"input": x}, native=False)[-1]
+
+
+def test_sizes_that_an_exporter_wrote_as_minus_one():
+    """As paddle2onnx does: any number of images, of any size."""
+    network, batches = small_network(), [images(8, seed=seed) for seed in range(9)]
+    for size in (
+        *network.graph.input[0].type.tensor_type.shape.dim[:1],
+        *network.graph.output[0].type.tensor_type.shape.dim[:1],
+    ):
+        size.Clear()
+        size.dim_value = -1
+    result = onnxq.quantize(network, None, onnxq.Recipe.of(), images=batches, provider="cpu")
+    assert result.distances.images == 9
+    assert run(result.model, {"input": images(3)}, native=False)[0].shape == (3, 5)

@@ -20,7 +20,7 @@ SPATIAL_RANK = 4
 def integer_form(graph: gs.Graph) -> bool:
     """Rewrite what can be."""
     names, changed = Names(graph), False
-    for node in list(graph.nodes):
+    for node in [node for node in graph.nodes if node.outputs]:  # what was folded makes nothing any more
         if node.op == "HardSwish":
             _write_hard_swish(graph, names, node.inputs[0], node)
             changed = True

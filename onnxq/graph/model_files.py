@@ -94,7 +94,8 @@ def fixed_batch_size(model: onnx.ModelProto) -> int | None:
     weights = {tensor.name for tensor in model.graph.initializer}
     for entry in model.graph.input:
         if entry.name not in weights and entry.type.tensor_type.shape.dim:
-            return entry.type.tensor_type.shape.dim[0].dim_value or None
+            size = entry.type.tensor_type.shape.dim[0].dim_value
+            return size if size > 0 else None  # some exporters write -1
     return None
 
 

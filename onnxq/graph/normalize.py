@@ -12,6 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxq.graph.fold_affine import fold_affine
+from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
 from onnxq.graph.names import Names
 
@@ -26,7 +27,9 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False) -> bool:
         for_integer_kernels: and into operators that have such kernels (``onnxq.graph.integer_form``).
     """
     changed = constants_to_initializers(graph)
+    changed |= fold_constants(graph)
     changed |= bypass_identities(graph)
+    changed |= products_to_gemms(graph)
     changed |= fold_affine(graph)
     changed |= normalize_gemms(graph)
     changed |= pool_means(graph)
@@ -52,6 +55,20 @@ def constants_to_initializers(graph: gs.Graph) -> bool:
         tensor.to_constant(values)
         changed = True
     return changed
+
+
+def products_to_gemms(graph: gs.Graph) -> bool:
+    """Turn MatMul of rows with a constant matrix into Gemm."""
+    found = [
+        node
+        for node in graph.nodes
+        if node.op == "MatMul"
+        and isinstance(node.inputs[1], gs.Constant)
+        and len(node.inputs[1].shape) == len(node.inputs[0].shape or ()) == 2
+    ]
+    for node in found:
+        node.op = "Gemm"
+    return bool(found)
 
 
 def pool_means(graph: gs.Graph) -> bool:

@@ -98,13 +98,13 @@ def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name:
 
 
 def check_shape(declared: Sequence[object], batch: NDArray[np.float32], name: str) -> None:
-    """Compare images with a shape, whose names stand for any size.
+    """Compare images with a shape, in which names and negative numbers stand for any size.
 
     Raises:
         OnnxqError: they do not fit; ``name`` is what the message calls the model.
     """
     fits = len(declared) == batch.ndim and all(
-        not isinstance(want, int) or want == got for want, got in zip(declared, batch.shape, strict=True)
+        not isinstance(want, int) or want < 0 or want == got for want, got in zip(declared, batch.shape, strict=True)
     )
     if fits:
         return

@@ -256,3 +256,23 @@ def test_what_only_looks_like_a_hard_swish(text):
     graph = to_graph(model, shapes=True)
     normalize(graph, for_integer_kernels=True)
     assert ops(to_model(graph, model)) == ops(model)
+
+
+@pytest.mark.parametrize("reshape", ["Reshape (flat, shape)", "Unsqueeze (flat, axes)"])
+def test_a_bias_that_is_reshaped_is_folded(reshape):
+    model = parse(
+        f"g (float[n,4,4,4] x) => (float[n,4,4,4] y) {{ c = Conv (x, w) b = {reshape} y = Add (c, b) }}",
+        {"w": normal(4, 4, 1, 1), "flat": normal(4), "shape": np.int64([1, -1, 1, 1]), "axes": np.int64([0, 2, 3])},
+    )
+    folded, _ = normalized(model)
+    assert ops(folded) == ["Conv"]
+    assert_same_function(model, folded, (4, 4, 4))
+
+
+def test_a_product_of_rows_is_a_gemm():
+    model = parse(
+        "g (float[n,4] x) => (float[n,3] y) { m = MatMul (x, w) y = Add (m, b) }", {"w": normal(4, 3), "b": normal(3)}
+    )
+    folded, _ = normalized(model)
+    assert ops(folded) == ["Gemm"]
+    assert_same_function(model, folded, (4,))
