@@ -138,6 +138,7 @@ def _node(node: gs.Node) -> Node:
         outputs=tuple(tensor.name for tensor in node.outputs),
         clamps_to=clamp_from_zero(node),
         pads_with=_pads_with(node),
+        interpolates=node.op == "Resize" and node.attrs.get("mode", "nearest") != "nearest",
     )
 
 

@@ -29,6 +29,10 @@ class QuantizedGraph:
                 self.constants[node.output[0]] = node.attribute[0].t
         self.outputs = {entry.name for entry in model.graph.output}
         self.makers = {name: node for node in model.graph.node for name in node.output}
+        self._from_constants = set(self.constants)
+        for node in model.graph.node:  # each behind what it reads
+            if node.input and all(name in self._from_constants for name in node.input if name):
+                self._from_constants.update(node.output)
 
     @cached_property
     def readers(self) -> dict[str, list[onnx.NodeProto]]:
@@ -66,10 +70,7 @@ class QuantizedGraph:
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is made of initializers alone."""
-        if name in self.constants:
-            return True
-        maker = self.makers.get(name)
-        return maker is not None and all(self.is_constant(each) for each in maker.input if each)
+        return name in self._from_constants
 
     def stored(self, name: str) -> onnx.TensorProto | None:
         """The constant behind a constant tensor: what a Cast or a function makes it of."""

@@ -1,5 +1,7 @@
 """Constants that activations are added to or multiplied by, as codes; HardSigmoid as such a sum. A part of ``rewrite``.
 
+Matrices of MatMul that are no layers' weights have a scale for each column, and the nearest codes.
+
 For runtimes whose kernels for these want codes for both operands (``Target.fused_operators``).
 """
 
@@ -16,6 +18,7 @@ from onnxq.graph.names import Names
 BITS = 8
 SIGNED_OFFSET = 128
 BINARY = ("Add", "Mul")
+MATRIX_RANK = 2
 BEHIND = ("Relu", "Clip")  # of a sum, before its quantizer
 TOLERANCE = 1e-3  # that the range of a HardSigmoid may exceed 0 .. 1
 
@@ -27,6 +30,8 @@ def write_operands(graph: gs.Graph, names: Names, target: Target) -> None:
             continue
         if node.op == "HardSigmoid":
             _write_hard_sigmoid(graph, names, node, target)
+        elif node.op == "MatMul" and isinstance(node.inputs[1], gs.Constant) and _is_dequantized(node.inputs[0]):
+            node.inputs[1] = _matrix(graph, names, node.inputs[1], target)
         elif node.op in BINARY and _is_quantized_behind(node.outputs[0]):
             constants = [
                 place
@@ -62,6 +67,24 @@ def _as_codes(graph: gs.Graph, names: Names, name: str, values: NDArray[np.float
     ]
     made = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
     graph.nodes.append(gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), {}, inputs, [made]))
+    return made
+
+
+def _matrix(graph: gs.Graph, names: Names, matrix: gs.Constant, target: Target) -> gs.Tensor:
+    """What makes a matrix [rows, columns] of signed codes, as wide as is exact; others as they are."""
+    values = matrix.values
+    if values.ndim != MATRIX_RANK or values.dtype != np.float32 or not np.isfinite(values).all():
+        return matrix
+    top = 2.0 ** (min(BITS, target.widest_exact_weights) - 1) - 1
+    scale = np.maximum(np.abs(values).max(axis=0, initial=0) / top, np.finfo(np.float32).tiny).astype(np.float32)
+    inputs = [
+        gs.Constant(names.fresh(f"{matrix.name}/codes"), np.rint(values / scale).astype(np.int8)),
+        gs.Constant(names.fresh(f"{matrix.name}/scale"), scale),
+        gs.Constant(names.fresh(f"{matrix.name}/zero_point"), np.zeros(scale.shape, np.int8)),
+    ]
+    made = gs.Variable(names.fresh(f"{matrix.name}/dequantized"), np.float32, values.shape)
+    node_name = names.fresh(f"{matrix.name}/DequantizeLinear")
+    graph.nodes.append(gs.Node("DequantizeLinear", node_name, {"axis": 1}, inputs, [made]))
     return made
 
 

@@ -295,6 +295,9 @@ FUSED = {
     "constants": "m = Mul (three, a) r = Relu (m) h = Add (r, row)",
     "a quotient": "r = Relu (a) h = Div (r, six)",
     "split": "b, c = Split <axis = 1, num_outputs = 2> (a) d = Conv (c, w3) h = Concat <axis = 1> (b, d)",
+    "product": """s = Reshape (a, tokens) t = Transpose <perm = [0, 2, 1]> (s) q = MatMul (t, m4) k = Add (q, b4)
+        u = Transpose <perm = [0, 2, 1]> (k) v = MatMul (u, k) h = Unsqueeze (v, last)""",
+    "resize": 'h = Resize <mode = "nearest"> (a, , scales)',
     "batch norm": "r = Relu (a) n = BatchNormalization (r, g4, b4, b4, g4) h = Relu (n)",
 }
 
@@ -312,7 +315,8 @@ def test_blocks_without_float(tmp_path, middle, act_bits):
         {
             "w1": normal(4, 3, 3, 3), "b1": normal(4), "w2": normal(4, 4, 1, 1), "w3": normal(2, 2, 1, 1),
             "w4": normal(5, 4), "axes": np.int64([2, 3]), "zero": np.float32(0), "three": np.float32(3),
-            "six": np.float32([6]), "row": normal(1, 4, 1, 1), "g4": np.abs(normal(4)) + 0.5, "b4": normal(4),
+            "six": np.float32([6]), "tokens": np.int64([0, 4, 36]), "m4": normal(4, 4), "last": np.int64([3]),
+            "scales": np.float32([1, 1, 2, 2]), "row": normal(1, 4, 1, 1), "g4": np.abs(normal(4)) + 0.5, "b4": normal(4),
         },
     )  # fmt: skip
     x = images(64)
@@ -320,7 +324,7 @@ def test_blocks_without_float(tmp_path, middle, act_bits):
     close(model, result.model, images(16, seed=9), 0.1 if act_bits == 8 else 0.5)
     found = onnxq.check(saved(result.model, tmp_path))
     assert not found.in_float
-    assert not found.others
+    assert set(found.others) <= ({"Add"} if middle == "product" else set())  # the bias of a product that returns float
 
 
 def test_a_hard_sigmoid_that_exceeds_its_range_stays(tmp_path):

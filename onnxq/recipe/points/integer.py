@@ -27,9 +27,12 @@ class AroundIntegerKernels(Points):
 
     def of(self, network: Network) -> list[QuantPoint]:
         """As ``Points.of``."""
-        made = [node.outputs[0] for node in network.nodes if node.op in ("Conv", "Gemm", *self.facts.fused_operators)]
+        computed = ("Conv", "Gemm", *self.facts.fused_operators)
+        made = [node.outputs[0] for node in network.nodes if node.op in computed and not self._adds_bias(network, node)]
         products = [network.behind_activation(tensor) for tensor in made if tensor in network.feature_maps]
+        factors = [tensor for node in network.nodes if node.op == "MatMul" for tensor in node.inputs]
         others = dict.fromkeys(tensor for tensor in products if tensor is not None)
+        others |= dict.fromkeys(tensor for tensor in factors if tensor in network.feature_maps)
         tensors = {**dict.fromkeys(layer.input for layer in network.layers), **others}
         shares = self._shared(network, set(tensors))
         points = [
@@ -47,6 +50,12 @@ class AroundIntegerKernels(Points):
             shares=shares,
         )
 
+    @staticmethod
+    def _adds_bias(network: Network, node: Node) -> bool:
+        """Whether a MatMul is read by nothing but a sum with a constant, which is quantized in its place."""
+        readers = network.readers(node.outputs[0]) if node.op == "MatMul" else []
+        return len(readers) == 1 and readers[0].op == "Add" and not set(readers[0].inputs) <= network.feature_maps
+
     def _shared(self, network: Network, quantized: set[str]) -> dict[str, str]:
         """Tensors that only move the values of quantized ones, and those."""
         shares: dict[str, str] = {}
@@ -58,4 +67,4 @@ class AroundIntegerKernels(Points):
         return shares
 
     def _moves(self, node: Node) -> bool:
-        return node.op in self.facts.moving_operators and node.pads_with == 0
+        return node.op in self.facts.moving_operators and node.pads_with == 0 and not node.interpolates

@@ -31,9 +31,9 @@ class OnnxRuntime(IntegerTarget):
     clamps_codes: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True
     fused_operators: ClassVar[tuple[str, ...]] = (
-        *("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid", "HardSigmoid"),
+        *("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid", "HardSigmoid", "MatMul"),
     )
     moving_operators: ClassVar[tuple[str, ...]] = (
-        *("MaxPool", "Flatten", "Reshape", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Transpose"),
+        *("MaxPool", "Flatten", "Reshape", "Slice", "Split", "Pad", "Squeeze", "Unsqueeze", "Transpose", "Resize"),
     )
     moves_codes: ClassVar[tuple[str, ...]] = ("Slice", "Pad")  # ONNX Runtime leaves these two in float
