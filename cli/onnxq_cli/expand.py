@@ -1,0 +1,27 @@
+"""onnxq expand"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxq.graph.expand import expand
+from onnxq.graph.model_files import load_model, save_model
+from onnxq_cli.common import check_output, size_text
+
+
+@click.command("expand")
+@click.argument("model", metavar="MODEL")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The file to write.")
+def command(model: str, output: str) -> None:
+    """Write packed weights out, for runtimes that do not do so when they load a file.
+
+    Weights of 2 to 7 bits in integer files become INT8, those of files in onnxq's operators float32.
+
+    \b
+    onnxq expand resnet50.w4a8.onnx -o resnet50.int8.onnx
+    """
+    check_output(model, output)
+    save_model(expand(load_model(model)), output)
+    click.echo(f"{output}: {size_text(Path(output).stat().st_size)}, from {size_text(Path(model).stat().st_size)}")

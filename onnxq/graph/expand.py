@@ -1,0 +1,49 @@
+"""Compute what a session would compute of constants when it loads. A part of ``graph``, called by users.
+
+For runtimes that do not fold: weights behind a Cast or one of onnxq's functions become tensors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxq.operators import DOMAIN
+
+
+def expand(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its narrow weights in the type in which they are read.
+
+    What a DequantizeLinear makes of constants stays as it is: integer kernels look for it.
+    """
+    expanded = onnx.ModelProto()
+    expanded.CopyFrom(model)
+    graph = expanded.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    kept = []
+    for node in graph.node:
+        if not (node.domain == DOMAIN or node.op_type == "Cast") or not set(node.input) <= set(constants):
+            kept.append(node)
+            continue
+        (made,) = node.output
+        alone = onnx.helper.make_graph(
+            [node], "constant", [], [onnx.ValueInfoProto(name=made)], [constants[name] for name in node.input]
+        )
+        evaluator = ReferenceEvaluator(
+            onnx.helper.make_model(alone, functions=model.functions, opset_imports=model.opset_import)
+        )
+        (values,) = evaluator.run(None, {})
+        constants[made] = numpy_helper.from_array(np.asarray(values), made)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    read = {name for node in graph.node for name in node.input} | {entry.name for entry in graph.output}
+    graph.initializer.extend(tensor for name, tensor in constants.items() if name in read)
+    if not any(node.domain == DOMAIN for node in graph.node):
+        del expanded.functions[:]
+        others = [entry for entry in expanded.opset_import if entry.domain != DOMAIN]
+        del expanded.opset_import[:]
+        expanded.opset_import.extend(others)
+    return expanded
