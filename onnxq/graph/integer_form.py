@@ -1,8 +1,8 @@
 """Write what has no integer kernel in operators that have one. A part of ``graph``, called by ``normalize``.
 
 HardSwish, an operator or written out, is x times HardSigmoid; BatchNormalization that no layer takes up is a depthwise
-convolution with one weight a channel; a division by a constant is a product. The same function of the input up to
-float32 rounding.
+convolution with one weight a channel; a division by a constant is a product; layer normalization is one operator, which
+stays in float. The same function of the input up to float32 rounding.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxq.graph.fold_affine import gain_and_offset
+from onnxq.graph.layer_norm import write_layer_norms
 from onnxq.graph.names import Names
 
 HARD_SWISH = {"alpha": 1 / 6, "beta": 0.5}  # of its HardSigmoid
@@ -19,7 +20,7 @@ SPATIAL_RANK = 4
 
 def integer_form(graph: gs.Graph) -> bool:
     """Rewrite what can be."""
-    names, changed = Names(graph), False
+    names, changed = Names(graph), write_layer_norms(graph)
     for node in [node for node in graph.nodes if node.outputs]:  # what was folded makes nothing any more
         if node.op == "HardSwish":
             _write_hard_swish(graph, names, node.inputs[0], node)

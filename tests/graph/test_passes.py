@@ -236,6 +236,22 @@ INTEGER_FORM = {
 }
 
 
+@pytest.mark.parametrize("square", ["Pow (d, two)", "Mul (d, d)"])
+def test_layer_norm_is_one_operator(square):
+    model = parse(
+        f"""g (float[n,5,4] x) => (float[n,5,4] y) {{
+            mean = ReduceMean (x, axes) d = Sub (x, mean) s = {square} v = ReduceMean (s, axes) e = Add (v, eps)
+            r = Sqrt (e) q = Div (d, r) p = Mul (q, g4) y = Add (p, b4)
+        }}""",
+        {"axes": np.int64([-1]), "two": np.float32(2), "eps": np.float32(1e-3), "g4": normal(4), "b4": normal(4)},
+    )
+    graph = to_graph(model, shapes=True)
+    assert normalize(graph, for_integer_kernels=True)
+    rewritten = to_model(graph, model)
+    assert ops(rewritten) == ["LayerNormalization"]
+    assert_same_function(model, rewritten, (5, 4))
+
+
 @pytest.mark.parametrize("kind", INTEGER_FORM)
 def test_operators_with_integer_kernels(kind):
     values = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32([6]), **batch_norm(4)}
