@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxq.evaluation.evaluate import Evaluation, evaluate
     from onnxq.export.torchvision import export_model
     from onnxq.flow import Quantized, quantize
+    from onnxq.graph.expand import expand
     from onnxq.graph.model_files import load_model, save_model
     from onnxq.inspection.check import check
     from onnxq.observe.calibrate import calibrate
@@ -47,6 +48,7 @@ _HOME = {
     "choose": "data.loader",
     "equalize": "refine.equalize",
     "evaluate": "evaluation.evaluate",
+    "expand": "graph.expand",
     "export_model": "export.torchvision",
     "get_library_path": "runtime.library",
     "load_model": "graph.model_files",
@@ -73,6 +75,7 @@ __all__ = [
     "choose",
     "equalize",
     "evaluate",
+    "expand",
     "export_model",
     "get_library_path",
     "load_model",

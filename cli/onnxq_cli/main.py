@@ -22,7 +22,7 @@ COMMANDS = {
     "check": "which layers a runtime computes with integers, and why others not",
     "expand": "write packed weights out, for runtimes that do not",
     "info": "versions, providers, native library",
-    "demo": "the whole flow on bundled data, in a minute",
+    "demo": "the whole flow on bundled data, in two minutes",
 }
 
 

@@ -23,13 +23,15 @@ class Allocation:
 
     gives_widths = True
 
-    def widths(self, spread: FloatArray, error: Callable[[], FloatArray], bits: float) -> BitArray:
-        """The width of each channel, int32 [C], each between 0 and 8.
+    def widths(
+        self, spread: FloatArray, error: Callable[[], FloatArray], bits: float, most: int = MAX_BITS
+    ) -> BitArray:
+        """The width of each channel, int32 [C], each between 0 and ``most``.
 
         Args:
             spread: float64 [C], sigma of each channel (of activations: before the ReLU).
             error: gives float64 [C, 9], the squared error that each channel causes at widths 0 to 8.
-            bits: the mean width, 0 to 8.
+            bits: the mean width, 0 to ``most``. most: 8, or less.
         """
         raise NotImplementedError
 
@@ -53,6 +55,6 @@ class Same(Allocation):
         return self
 
 
-def budget_of(channels: int, bits: float) -> int:
+def budget_of(channels: int, bits: float, most: int = MAX_BITS) -> int:
     """Bits to spend on all channels together."""
-    return int(np.floor(channels * min(bits, MAX_BITS) + 1e-9))
+    return int(np.floor(channels * min(bits, most) + 1e-9))

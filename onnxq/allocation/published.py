@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxq.allocation.base import ALLOCATIONS, Allocation, BitArray, FloatArray
+from onnxq.allocation.base import ALLOCATIONS, MAX_BITS, Allocation, BitArray, FloatArray
 
 ITERATIONS = 10
 TOLERANCE = 0.01
@@ -56,6 +56,8 @@ def allocate(spread: FloatArray, bits: float, rounding: str = "round", *, search
 class Published(Allocation):
     """``allocate``."""
 
-    def widths(self, spread: FloatArray, error: Callable[[], FloatArray], bits: float) -> BitArray:
+    def widths(
+        self, spread: FloatArray, error: Callable[[], FloatArray], bits: float, most: int = MAX_BITS
+    ) -> BitArray:
         """As ``Allocation.widths``; the mean is only near ``bits``."""
-        return allocate(spread, bits)
+        return np.minimum(allocate(spread, bits), most)

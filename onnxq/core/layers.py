@@ -22,7 +22,7 @@ class Layer:
         group: of a grouped convolution; output channel c sees the inputs of group c // (C / group).
         strides, dilations: a value for each spatial axis. pads: the starts of all axes, then the ends.
         auto_pad: as ONNX has it; where it is not 'NOTSET', ``pads`` says nothing.
-        first_or_last: no layer precedes it, or none follows.
+        first_or_last: no layer precedes it, or none follows. last: others precede it, and none follows.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Layer:
     dilations: tuple[int, ...] = ()
     auto_pad: str = "NOTSET"
     first_or_last: bool = False
+    last: bool = False
 
     @property
     def channels(self) -> int:

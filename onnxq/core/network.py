@@ -20,7 +20,7 @@ class Node:
         name, op: of the node. inputs, outputs: names of tensors; '' where an optional one is left out.
         clamps_to: the upper bound of a ReLU (infinite) or of a Clip from zero; None for any other node.
         pads_with: the one value that a Pad writes, None if it is computed; 0 for any other node.
-        interpolates: it is a Resize that makes values between those of its input.
+        interpolates: it is a Resize that makes other values than those of its input.
     """
 
     name: str

@@ -23,10 +23,11 @@ class Target:
         dynamic_ranges: ranges of the current batch can be computed.
         weight_bits, act_bits: widths of weights, and of activations, that it can hold; None for all.
         widest_exact_weights: bits up to which its kernels compute weights exactly on all processors.
+        last_weight_bits: of the last layer, where others have fewer; 0 for those of the first.
         affine_weights, affine_activations: the formats in which it holds affine ones, by name.
         signed_activations: activations are INT8, not UINT8.
         zero_in_range: every range must contain zero, since zero points are codes.
-        expands_weights: narrow weights must be INT8 before they are dequantized; a Cast that the session folds does it.
+        expands_weights: narrow weights must be INT8 before they are dequantized; the session folds what does it.
         clamps_codes: widths of activations below 8 bits are made by a clamp behind the quantizer, not before it.
         integer_biases: biases are INT32 codes at the scale of input times weight.
         fused_operators: those that have integer kernels, beside Conv and Gemm.
@@ -45,7 +46,8 @@ class Target:
     dynamic_ranges: ClassVar[bool] = True
     weight_bits: ClassVar[tuple[int, ...] | None] = None
     act_bits: ClassVar[tuple[int, ...] | None] = None
-    widest_exact_weights: ClassVar[int] = 16
+    widest_exact_weights: ClassVar[int] = 8
+    last_weight_bits: ClassVar[int] = 0
     affine_weights: ClassVar[str] = "affine"
     affine_activations: ClassVar[str] = "affine"
     signed_activations: ClassVar[bool] = False

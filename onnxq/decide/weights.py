@@ -61,8 +61,8 @@ def fit(
             errors[:, width] = (squares if importance is None else squares * importance).sum(axis=1)
         return errors
 
-    widths = choice.allocation.widths(spread_of(rows), error, choice.bits)
-    return choice.format.fit_weight(groups, np.minimum(widths, choice.most_bits))
+    widths = choice.allocation.widths(spread_of(rows), error, choice.bits, choice.most_bits)
+    return choice.format.fit_weight(groups, widths)
 
 
 def corrected(

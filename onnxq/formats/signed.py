@@ -36,5 +36,5 @@ class Signed(Format):
         half = np.exp2(np.asarray(bits) - 1.0)
         reach = np.maximum(rows.max(axis=1) / np.maximum(half - 1, 1), -rows.min(axis=1) / half)
         scale = np.maximum(reach, np.finfo(np.float32).eps).astype(np.float32)
-        zero_point = np.broadcast_to(np.asarray(half, np.float32), scale.shape)
+        zero_point = np.broadcast_to(np.floor(half).astype(np.float32), scale.shape)  # no bits: zero
         return AffineParams(scale, zero_point, np.atleast_1d(np.asarray(bits, np.int32)))

@@ -49,8 +49,8 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
     for node in nodes:
         if not np.isfinite(node.inputs[1].values).all():
             raise OnnxqError(f"weight {node.inputs[1].name} has NaN or infinite values; repair the model first")
-    ends = _first_and_last(graph, nodes)
-    return [_layer(node, id(node) in ends) for node in nodes]
+    first, last = _first_and_last(graph, nodes)
+    return [_layer(node, first=id(node) in first, last=id(node) in last) for node in nodes]
 
 
 def is_layer(node: gs.Node) -> bool:
@@ -80,7 +80,7 @@ def has_bias(node: gs.Node) -> bool:
     return len(node.inputs) > 2 and not node.inputs[2].is_empty()
 
 
-def _layer(node: gs.Node, is_end: bool) -> Layer:
+def _layer(node: gs.Node, *, first: bool, last: bool) -> Layer:
     bias = constant_bias(node)
     weight = node.inputs[1].values
     spatial = weight.ndim - 2
@@ -105,7 +105,8 @@ def _layer(node: gs.Node, is_end: bool) -> Layer:
         pads=tuple(node.attrs.get("pads", [0] * 2 * spatial)),
         dilations=tuple(node.attrs.get("dilations", [1] * spatial)),
         auto_pad=str(node.attrs.get("auto_pad", "NOTSET")),
-        first_or_last=is_end,
+        first_or_last=first or last,
+        last=last and not first,
     )
 
 
@@ -113,8 +114,8 @@ def _is_vector(bias: gs.Constant, channels: int) -> bool:
     return bias.values.size in (1, channels) and bias.values.ndim <= 1
 
 
-def _first_and_last(graph: gs.Graph, layers: list[gs.Node]) -> set[int]:
-    """Identities of the layers that no other precedes, or none follows."""
+def _first_and_last(graph: gs.Graph, layers: list[gs.Node]) -> tuple[set[int], set[int]]:
+    """Identities of the layers that no other precedes, and of those that none follows."""
     identities = {id(node) for node in layers}
     after_layer: set[int] = set()  # layers that depend on a layer
     followed: set[int] = set()  # layers that another layer depends on
@@ -127,7 +128,7 @@ def _first_and_last(graph: gs.Graph, layers: list[gs.Node]) -> set[int]:
             nearest = frozenset([id(node)])
         for output in node.outputs:
             sources[id(output)] = nearest
-    return {identity for identity in identities if identity not in after_layer or identity not in followed}
+    return identities - after_layer, identities - followed
 
 
 def _node(node: gs.Node) -> Node:
@@ -138,7 +139,11 @@ def _node(node: gs.Node) -> Node:
         outputs=tuple(tensor.name for tensor in node.outputs),
         clamps_to=clamp_from_zero(node),
         pads_with=_pads_with(node),
-        interpolates=node.op == "Resize" and node.attrs.get("mode", "nearest") != "nearest",
+        interpolates=node.op == "Resize"
+        and (
+            node.attrs.get("mode", "nearest") != "nearest"
+            or node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+        ),
     )
 
 

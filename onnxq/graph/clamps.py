@@ -6,6 +6,8 @@ import math
 
 import onnx_graphsurgeon as gs
 
+CLAMPS = ("Relu", "Clip")  # what they cut, a quantizer behind them can cut too
+
 
 def clamp_from_zero(node: gs.Node) -> float | None:
     """The upper bound of a ReLU (infinite) or of a Clip whose lower bound is zero; None for any other node."""

@@ -39,11 +39,24 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    read = {name for node in graph.node for name in node.input} | {entry.name for entry in graph.output}
+    read = _read(graph)
     graph.initializer.extend(tensor for name, tensor in constants.items() if name in read)
     if not any(node.domain == DOMAIN for node in graph.node):
+        functions = [function for function in expanded.functions if function.domain != DOMAIN]
         del expanded.functions[:]
+        expanded.functions.extend(functions)
         others = [entry for entry in expanded.opset_import if entry.domain != DOMAIN]
         del expanded.opset_import[:]
         expanded.opset_import.extend(others)
     return expanded
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    """Names that nodes read, those inside If and Loop too, or that are outputs."""
+    found = {entry.name for entry in graph.output}
+    for node in graph.node:
+        found.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= _read(inner)
+    return found

@@ -72,8 +72,9 @@ def _layer_before(graph: gs.Graph, node: gs.Node) -> gs.Node | None:
         return None
     if not all(map(_is_constant, layer.inputs[1:])):
         return None
-    biases = layer.inputs[2].values.size if len(layer.inputs) > 2 else 1
-    return layer if biases in (1, layer.inputs[1].shape[_channel_axis(layer)]) else None
+    bias = layer.inputs[2].values if len(layer.inputs) > 2 else np.zeros(1)
+    of_channels = bias.size == 1 or bias.shape in ((bias.size,), (1, bias.size))
+    return layer if of_channels and bias.size in (1, layer.inputs[1].shape[_channel_axis(layer)]) else None
 
 
 def _channel_axis(layer: gs.Node) -> int:

@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 
 from onnxq.graph.fold_affine import gain_and_offset
 from onnxq.graph.layer_norm import write_layer_norms
+from onnxq.graph.matching import is_value, maker_of
 from onnxq.graph.names import Names
 
 HARD_SWISH = {"alpha": 1 / 6, "beta": 0.5}  # of its HardSigmoid
@@ -29,14 +30,22 @@ def integer_form(graph: gs.Graph) -> bool:
             _write_hard_swish(graph, names, source, node)
             changed = True
         elif node.op == "Div" and isinstance(node.inputs[1], gs.Constant) and node.inputs[1].dtype == np.float32:
-            reciprocal = (1 / node.inputs[1].values.astype(np.float64)).astype(np.float32)
-            node.op = "Mul"
-            node.inputs[1] = gs.Constant(names.fresh(f"{node.inputs[1].name}.reciprocal"), reciprocal)
-            changed = True
+            changed |= _write_product(names, node)
         elif node.op == "BatchNormalization":
             changed |= _write_depthwise(names, node)
     graph.cleanup().toposort()
     return changed
+
+
+def _write_product(names: Names, node: gs.Node) -> bool:
+    """Make a quotient by a constant a product."""
+    divisor = node.inputs[1]
+    with np.errstate(divide="ignore", over="ignore"):
+        reciprocal = np.asarray(1 / divisor.values.astype(np.float64)).astype(np.float32)
+    if not np.isfinite(reciprocal).all():
+        return False
+    node.op, node.inputs = "Mul", [node.inputs[0], gs.Constant(names.fresh(f"{divisor.name}.reciprocal"), reciprocal)]
+    return True
 
 
 def _write_hard_swish(graph: gs.Graph, names: Names, x: gs.Tensor, last: gs.Node) -> None:
@@ -50,27 +59,19 @@ def _write_hard_swish(graph: gs.Graph, names: Names, x: gs.Tensor, last: gs.Node
 
 def _written_out(last: gs.Node) -> gs.Tensor | None:
     """The x of x * Clip(x + 3, 0, 6) / 6, whose Div this is; None of anything else."""
-    product = _maker(last.inputs[0], "Mul")
-    if product is None or not _is(last.inputs[1], 6):
+    product = maker_of(last.inputs[0], "Mul")
+    if product is None or not is_value(last.inputs[1], 6):
         return None
     for x, factor in (product.inputs, product.inputs[::-1]):
-        clip = _maker(factor, "Clip")
-        if clip is None or len(clip.inputs) != 3 or not (_is(clip.inputs[1], 0) and _is(clip.inputs[2], 6)):
+        clip = maker_of(factor, "Clip")
+        if clip is None or len(clip.inputs) != 3 or not (is_value(clip.inputs[1], 0) and is_value(clip.inputs[2], 6)):
             continue
-        shift = _maker(clip.inputs[0], "Add")
+        shift = maker_of(clip.inputs[0], "Add")
         if shift is not None and any(
-            first is x and _is(second, 3) for first, second in (shift.inputs, shift.inputs[::-1])
+            first is x and is_value(second, 3) for first, second in (shift.inputs, shift.inputs[::-1])
         ):
             return x
     return None
-
-
-def _maker(tensor: gs.Tensor, op: str) -> gs.Node | None:
-    return tensor.inputs[0] if tensor.inputs and tensor.inputs[0].op == op else None
-
-
-def _is(tensor: gs.Tensor, value: float) -> bool:
-    return isinstance(tensor, gs.Constant) and tensor.values.size == 1 and float(tensor.values.item()) == value
 
 
 def _write_depthwise(names: Names, node: gs.Node) -> bool:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from onnxq.graph.matching import is_value, maker_of
+from onnxq.graph.names import Names
+
 VALUES_RANK = 1
 
 
 def write_layer_norms(graph: gs.Graph) -> bool:
     """Turn (x - mean) / sqrt(mean((x - mean)^2) + eps) * scale + bias over the last axis into LayerNormalization."""
-    changed = False
+    names, changed = Names(graph), False
     for last in [node for node in graph.nodes if node.op == "Add"]:
         bias, scaled = _constant_and(last)
-        product = _maker(scaled, "Mul")
+        product = maker_of(scaled, "Mul")
         scale, normal = _constant_and(product) if product is not None else (None, None)
-        quotient = _maker(normal, "Div")
+        quotient = maker_of(normal, "Div")
         if bias is None or scale is None or quotient is None or scale.values.ndim != 1 or scale.shape != bias.shape:
             continue
         found = _source_and_epsilon(quotient)
@@ -27,7 +30,9 @@ def write_layer_norms(graph: gs.Graph) -> bool:
         made = last.outputs[0]
         last.outputs.clear()
         inputs, attributes = [found[0], scale, bias], {"axis": -1, "epsilon": found[1]}
-        graph.nodes.append(gs.Node("LayerNormalization", f"{last.name}/LayerNormalization", attributes, inputs, [made]))
+        graph.nodes.append(
+            gs.Node("LayerNormalization", names.fresh(f"{made.name}/LayerNormalization"), attributes, inputs, [made])
+        )
         changed = True
     return changed
 
@@ -35,18 +40,18 @@ def write_layer_norms(graph: gs.Graph) -> bool:
 def _source_and_epsilon(quotient: gs.Node) -> tuple[gs.Tensor, float] | None:
     """x and eps of (x - mean) / sqrt(mean((x - mean)^2) + eps)."""
     centred, root = quotient.inputs
-    difference, sqrt = _maker(centred, "Sub"), _maker(root, "Sqrt")
-    total = _maker(sqrt.inputs[0], "Add") if sqrt is not None else None
+    difference, sqrt = maker_of(centred, "Sub"), maker_of(root, "Sqrt")
+    total = maker_of(sqrt.inputs[0], "Add") if sqrt is not None else None
     if difference is None or total is None:
         return None
     epsilon, variance = _constant_and(total)
-    spread, mean = _maker(variance, "ReduceMean"), _maker(difference.inputs[1], "ReduceMean")
+    spread, mean = maker_of(variance, "ReduceMean"), maker_of(difference.inputs[1], "ReduceMean")
     if epsilon is None or epsilon.values.size != 1 or mean is None or spread is None:
         return None
-    square = _maker(spread.inputs[0], "Pow", "Mul")
+    square = maker_of(spread.inputs[0], "Pow", "Mul")
     if square is None:
         return None
-    is_square = square.inputs[1] is centred if square.op == "Mul" else _is_two(square.inputs[1])
+    is_square = square.inputs[1] is centred if square.op == "Mul" else is_value(square.inputs[1], 2)
     x = difference.inputs[0]
     if square.inputs[0] is not centred or not is_square or mean.inputs[0] is not x:
         return None
@@ -59,16 +64,6 @@ def _constant_and(node: gs.Node) -> tuple[gs.Constant | None, gs.Tensor | None]:
         if isinstance(constant, gs.Constant) and constant.dtype == np.float32 and constant.values.ndim <= VALUES_RANK:
             return constant, other
     return None, None
-
-
-def _maker(tensor: gs.Tensor | None, *operators: str) -> gs.Node | None:
-    if tensor is None or not tensor.inputs or tensor.inputs[0].op not in operators:
-        return None
-    return tensor.inputs[0]
-
-
-def _is_two(tensor: gs.Tensor) -> bool:
-    return isinstance(tensor, gs.Constant) and tensor.values.size == 1 and float(tensor.values.item()) == 2.0
 
 
 def _over_last(mean: gs.Node, x: gs.Tensor) -> bool:

@@ -27,8 +27,8 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False) -> bool:
         for_integer_kernels: and into operators that have such kernels (``onnxq.graph.integer_form``).
     """
     changed = constants_to_initializers(graph)
-    changed |= fold_constants(graph)
     changed |= bypass_identities(graph)
+    changed |= fold_constants(graph)
     changed |= products_to_gemms(graph)
     changed |= fold_affine(graph)
     changed |= normalize_gemms(graph)
@@ -64,6 +64,7 @@ def products_to_gemms(graph: gs.Graph) -> bool:
         for node in graph.nodes
         if node.op == "MatMul"
         and isinstance(node.inputs[1], gs.Constant)
+        and node.inputs[1].dtype == np.float32
         and len(node.inputs[1].shape) == len(node.inputs[0].shape or ()) == 2
     ]
     for node in found:

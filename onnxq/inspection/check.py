@@ -47,7 +47,7 @@ def check(path: str | Path, target: str = "onnxruntime") -> Check:
     return Check(
         target=target,
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
-        bytes=Path(path).stat().st_size,
+        bytes=_bytes_of(Path(path)),
         load_seconds=made.seconds if made is not None else None,
         layers=tuple(CheckedLayer(node.name, node.op_type, why(node)) for node in graph.layers),
         others=made.others if made is not None else {},
@@ -59,8 +59,15 @@ def check(path: str | Path, target: str = "onnxruntime") -> Check:
 
 def _name_nodes(model: onnx.ModelProto) -> None:
     """Give nodes a name that have none, or one that another has too: by names they are found again."""
-    taken: set[str] = set()
+    counts = Counter(node.name for node in model.graph.node)
     for number, node in enumerate(model.graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{number}"
-        taken.add(node.name)
+        if not node.name or counts[node.name] > 1:
+            node.name = f"{node.name or node.op_type}#{number}"  # a name that no exporter gives
+
+
+def _bytes_of(path: Path) -> int:
+    """Size of a file, with that of the files beside it that hold its weights."""
+    tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+    entries = (entry for tensor in tensors for entry in tensor.external_data if entry.key == "location")
+    beside = {path.parent / entry.value for entry in entries}
+    return sum(each.stat().st_size for each in (path, *beside))

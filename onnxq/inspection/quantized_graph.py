@@ -11,10 +11,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxq.graph.clamps import CLAMPS
 from onnxq.operators import DOMAIN
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-WITHIN_RANGE = ("Relu", "Clip")  # a quantizer behind them can hold what they do
+INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -28,7 +29,7 @@ class QuantizedGraph:
             if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = node.attribute[0].t
         self.outputs = {entry.name for entry in model.graph.output}
-        self.makers = {name: node for node in model.graph.node for name in node.output}
+        self.makers = {name: node for node in model.graph.node for name in node.output if name}
         self._from_constants = set(self.constants)
         for node in model.graph.node:  # each behind what it reads
             if node.input and all(name in self._from_constants for name in node.input if name):
@@ -46,7 +47,7 @@ class QuantizedGraph:
     @property
     def layers(self) -> list[onnx.NodeProto]:
         """Nodes that multiply."""
-        return [node for node in self.graph.node if node.op_type in LAYERS]
+        return [node for node in self.graph.node if node.op_type in (*LAYERS, *INTEGER_LAYERS)]
 
     def dequantizer(self, name: str) -> onnx.NodeProto | None:
         """The DequantizeLinear that makes a tensor."""
@@ -61,7 +62,7 @@ class QuantizedGraph:
         found: list[onnx.NodeProto] = []
         for reader in readers:
             behind = [reader]
-            if reader.op_type in WITHIN_RANGE:
+            if reader.op_type in CLAMPS:
                 behind = self.quantizers(reader.output[0])
             if not behind or any(node.op_type != "QuantizeLinear" for node in behind):
                 return []
@@ -104,7 +105,7 @@ class QuantizedGraph:
     def weight_types(self) -> dict[str, int]:
         """How the weights of layers are stored, and how many of them."""
         found: Counter[str] = Counter()
-        for name in dict.fromkeys(layer.input[1] for layer in self.layers):
+        for name in dict.fromkeys(layer.input[1] for layer in self.layers if layer.op_type in LAYERS):
             if not self.is_constant(name):
                 continue
             dequantizer = self.dequantizer(name)

@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from onnxq.core.target import Target
-from onnxq.inspection.quantized_graph import QuantizedGraph
+from onnxq.inspection.quantized_graph import INTEGER_LAYERS, LAYERS, QuantizedGraph
 from onnxq.operators import unpack_signed
 
 INT8, UINT8 = "INT8", "UINT8"
@@ -19,6 +19,10 @@ KEEPS_FLOAT_OUTPUT = ("Gemm", "MatMul")  # their integer kernels can return floa
 
 def layer_problem(layer: onnx.NodeProto, graph: QuantizedGraph, target: Target) -> str:
     """Why a layer cannot compute with integers, as far as the file tells; empty if it can."""
+    if layer.op_type in INTEGER_LAYERS:
+        return ""
+    if graph.is_constant(layer.input[0]):
+        return "its first operand is a constant"
     wanted = INT8 if target.signed_activations else UINT8
     quantizer = graph.dequantizer(layer.input[0])
     if quantizer is None:
@@ -65,7 +69,10 @@ def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
         shifted = [node for node in activations if _is_shifted(node, graph)]
         if shifted:
             yield f"{len(shifted)} of {len(activations)} activations have a zero point other than 0"
-    dequantizers = [found for layer in graph.layers if (found := graph.dequantizer(layer.input[1])) is not None]
+    weights = [
+        layer.input[1] for layer in graph.layers if layer.op_type in LAYERS and graph.is_constant(layer.input[1])
+    ]
+    dequantizers = [found for name in weights if (found := graph.dequantizer(name)) is not None]
     if target.affine_weights != "affine" and (shifted := [node for node in dequantizers if _is_shifted(node, graph)]):
         yield f"{len(shifted)} of {len(dequantizers)} weights have a zero point other than 0"
     for node in (*activations, *dequantizers):
@@ -78,6 +85,9 @@ def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
             f"{wide} of {len(dequantizers)} weights have codes beyond 7 bits: on x86 processors without VNNI sums of "
             "products saturate (`onnxq quantize --weight-bits 7`)"
         )
+    inside = [node.name for node in graph.graph.node if any(each.HasField("g") for each in node.attribute)]
+    if inside:
+        yield f"not looked into: the subgraphs of {', '.join(inside)}"
 
 
 def _is_shifted(quantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:
@@ -87,7 +97,7 @@ def _is_shifted(quantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:
 
 def _can_saturate(dequantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:
     name = dequantizer.input[0]
-    if name in graph.constants:
+    if name in graph.constants and graph.constants[name].data_type == onnx.TensorProto.INT8:
         codes = np.asarray(numpy_helper.to_array(graph.constants[name])).astype(np.int64)
         return codes.size > 0 and np.abs(codes).max() > LARGEST_EXACT
     maker = graph.makers.get(name)

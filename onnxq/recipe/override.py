@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from onnxq.allocation import ALLOCATIONS, Allocation
+from onnxq.allocation.base import MAX_BITS
 from onnxq.core.checks import boolean, number
 from onnxq.core.coerce import coerce
 from onnxq.core.layers import Layer
 from onnxq.core.target import Target
 from onnxq.formats import FORMATS, Format
 
-FIRST_AND_LAST = "first-and-last"
-WIDEST = 16  # bits
+FIRST_AND_LAST, LAST = "first-and-last", "the-last"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LayerChoice:
     format: Format
     bits: float
     allocation: Allocation
-    exact_bits: int = WIDEST
+    exact_bits: int = MAX_BITS
 
     @property
     def priority(self) -> tuple[float, bool]:
@@ -38,7 +38,7 @@ class LayerChoice:
     @property
     def most_bits(self) -> int:
         """Of a channel: inexact widths only where they were asked for."""
-        return self.exact_bits if self.bits <= self.exact_bits else WIDEST
+        return self.exact_bits if self.bits <= self.exact_bits else MAX_BITS
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Override:
     """Bits or a format for some layers. A later override wins over an earlier one.
 
     Attributes:
-        layers: a name or a shell pattern; ``first-and-last`` for those that no layer precedes, or none follows. (Where
-            a recipe has none for these, they get 8 bits, or what their format wants.)
+        layers: a name or a shell pattern; ``first-and-last`` for those that no layer precedes, or none follows,
+            ``the-last`` for these alone. (Where a recipe has none for these, they get 8 bits, or what their format or
+            target wants.)
         weight_bits, act_bits: widths, or their means where channels have bits of their own; None leaves them.
         weight_format, act_format: number formats; None leaves them.
         skip: leave the layers in float.
@@ -65,7 +66,9 @@ class Override:
 
     def covers(self, layer: Layer) -> bool:
         """Whether it is for this layer."""
-        return layer.first_or_last if self.layers == FIRST_AND_LAST else fnmatchcase(layer.name, self.layers)
+        if self.layers in (FIRST_AND_LAST, LAST):
+            return layer.last if self.layers == LAST else layer.first_or_last
+        return fnmatchcase(layer.name, self.layers)
 
     def problems(self) -> list[str]:
         """What is wrong with it by itself, a sentence each."""
@@ -106,7 +109,8 @@ class Override:
         new, width, allocation = form or choice.format, choice.bits, choice.allocation
         if self.layers == FIRST_AND_LAST:
             new, usual = new.at_ends(None if bits is None else int(bits), width)
-            width = min(usual, choice.most_bits) if bits is None else usual
+            capped = bits is None and width <= choice.exact_bits
+            width = min(usual, choice.exact_bits) if capped else usual
             allocation = ALLOCATIONS.parse("none")
         elif bits is not None:
             width = bits

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any
 
+from onnxq.core.checks import number
 from onnxq.core.coerce import coerce
 from onnxq.core.layers import Layer
 from onnxq.core.target import Target
@@ -15,7 +16,7 @@ from onnxq.errors import OnnxqError
 from onnxq.formats import Format
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.recipe import writing
-from onnxq.recipe.override import FIRST_AND_LAST, LayerChoice, Override
+from onnxq.recipe.override import FIRST_AND_LAST, LAST, LayerChoice, Override
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS, Points
 from onnxq.recipe.rounding import ROUNDINGS, Rounding
@@ -99,6 +100,8 @@ class Recipe:
         first = reduce(Override.merged, ends, Override(FIRST_AND_LAST))
         others = [entry for entry in self.overrides if entry.layers != FIRST_AND_LAST]
         before = self.overrides.index(ends[0]) if ends else 0
+        small = first.weight_bits is None and not number("bits", self.weights.bits, 0, target.last_weight_bits)
+        ends = [first, *([Override(LAST, weight_bits=target.last_weight_bits)] if small else [])]
         names = [STEPS.name_of(step) for step in self.steps or ()]
         rounding = self.rounding or ROUNDINGS.parse("gptq" if by_images and self.exact_products else "nearest")
         filled = {
@@ -108,7 +111,7 @@ class Recipe:
             and self.activations.resolved(target, rounding.step is not None or ERROR_FEEDBACK in names),
             "points": points,
             "target": target,
-            "overrides": (*others[:before], first, *others[before:]),
+            "overrides": (*others[:before], *ends, *others[before:]),
         }
         whole = object.__new__(Recipe)
         for entry in fields(self):
@@ -229,7 +232,7 @@ class Recipe:
             OnnxqError: there are none, or an override covers none.
         """
         for override in self.overrides:
-            if override.layers != FIRST_AND_LAST and not any(override.covers(layer) for layer in layers):
+            if override.layers not in (FIRST_AND_LAST, LAST) and not any(override.covers(layer) for layer in layers):
                 names = ", ".join(layer.name for layer in layers[:3])
                 raise OnnxqError(f"{override.layers}: no layer has such a name; layers are named like {names}")
         skips = [override for override in self.overrides if override.skip]

@@ -11,6 +11,7 @@ from onnxq.reconstruction.network import TorchNetwork
 
 Pairs = tuple[tuple[str, str], ...]
 SMALLEST = 1e-12  # probability
+SCORES_RANK, SUM_TOLERANCE = 2, 1e-3
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Comparison:
     Attributes:
         layers: what layers make. outputs: of the network.
         weights: float32 [layers + outputs], of squared errors: one by the variance in the float network, or 0.
+        logits, probabilities: names of outputs of the float network that are scores of classes, [N, K].
     """
 
     exact: TorchNetwork
@@ -27,6 +29,8 @@ class Comparison:
     layers: Pairs
     outputs: Pairs
     weights: Tensor
+    logits: frozenset[str]
+    probabilities: frozenset[str]
 
     @staticmethod
     def of(exact: TorchNetwork, quantized: TorchNetwork, layers: Pairs, outputs: Pairs, images: Tensor) -> Comparison:
@@ -37,7 +41,11 @@ class Comparison:
             variances = torch.stack([_variance(made[name]) for name in names])
         usable = torch.isfinite(variances) & (variances > 0)
         weights = torch.where(usable, 1 / torch.where(usable, variances, 1), 0)
-        return Comparison(exact, quantized, layers, outputs, weights)
+        scores = {name for name, _ in outputs if made[name].ndim == SCORES_RANK and made[name].shape[1] > 1}
+        positive = {name for name in scores if bool((made[name] >= 0).all())}
+        sums = {name for name in positive if bool((made[name].sum(dim=1) - 1).abs().max() < SUM_TOLERANCE)}
+        # positive numbers of another sum: each class by itself, as behind a sigmoid
+        return Comparison(exact, quantized, layers, outputs, weights, frozenset(scores - positive), frozenset(sums))
 
     def losses(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The relative squared error, mean over layers; and what outputs differ by.
@@ -53,8 +61,9 @@ class Comparison:
         errors, count = squares * self.weights, len(self.layers)
         of_outputs = errors[count:].mean()
         for first, second in self.outputs:
-            if wanted[first].ndim == 2 and wanted[first].shape[1] > 1:
-                of_outputs = of_outputs + _divergence(wanted[first], made[second]) / len(self.outputs)
+            if first in self.logits or first in self.probabilities:
+                divergence = _divergence(wanted[first], made[second], are_logits=first in self.logits)
+                of_outputs = of_outputs + divergence / len(self.outputs)
         return errors[:count].mean(), of_outputs
 
 
@@ -63,10 +72,10 @@ def _variance(made: Tensor) -> Tensor:
     return torch.square(made - (made.mean(dim=0) if len(made) > 1 else made.mean())).mean()
 
 
-def _divergence(wanted: Tensor, made: Tensor) -> Tensor:
+def _divergence(wanted: Tensor, made: Tensor, *, are_logits: bool) -> Tensor:
     """Of logits or probabilities [N, classes], mean over images."""
-    if bool((wanted >= 0).all()) and torch.allclose(wanted.sum(dim=1), torch.ones(()).to(wanted), atol=1e-3):
-        logs = [torch.log(torch.clamp(scores, min=SMALLEST)) for scores in (made, wanted)]
-    else:
+    if are_logits:
         logs = [torch.log_softmax(scores, dim=1) for scores in (made, wanted)]
+    else:
+        logs = [torch.log(torch.clamp(scores, min=SMALLEST)) for scores in (made, wanted)]
     return torch.nn.functional.kl_div(logs[0], logs[1], log_target=True, reduction="batchmean")

@@ -12,58 +12,77 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.core.target import Target
-from onnxq.formats.affine import affine_params, quantize
+from onnxq.formats.affine import AffineParams, affine_params, fake_quantize, quantize
+from onnxq.graph.clamps import CLAMPS
 from onnxq.graph.names import Names
 
 BITS = 8
-SIGNED_OFFSET = 128
 BINARY = ("Add", "Mul")
 MATRIX_RANK = 2
-BEHIND = ("Relu", "Clip")  # of a sum, before its quantizer
+FACTOR_TOLERANCE = 0.05  # relative error of a factor that is a code
 TOLERANCE = 1e-3  # that the range of a HardSigmoid may exceed 0 .. 1
 
 
 def write_operands(graph: gs.Graph, names: Names, target: Target) -> None:
     """Rewrite them between quantizers that are in the graph already."""
+    outputs = {id(tensor) for tensor in graph.outputs}
     for node in list(graph.nodes):
         if node.op not in target.fused_operators:
             continue
-        if node.op == "HardSigmoid":
-            _write_hard_sigmoid(graph, names, node, target)
-        elif node.op == "MatMul" and isinstance(node.inputs[1], gs.Constant) and _is_dequantized(node.inputs[0]):
+        if node.op == "MatMul" and isinstance(node.inputs[1], gs.Constant) and _is_dequantized(node.inputs[0]):
             node.inputs[1] = _matrix(graph, names, node.inputs[1], target)
-        elif node.op in BINARY and _is_quantized_behind(node.outputs[0]):
-            constants = [
-                place
-                for place, tensor in enumerate(node.inputs)
-                if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
-            ]
-            if len(constants) == 1 and _is_dequantized(node.inputs[1 - constants[0]]):
-                operand = node.inputs[constants[0]]
-                node.inputs[constants[0]] = _as_codes(graph, names, operand.name, operand.values, target)
+        elif node.op == "HardSigmoid" and _is_quantized_behind(node.outputs[0], outputs):
+            _write_hard_sigmoid(graph, names, node)
+        elif node.op in BINARY and _is_quantized_behind(node.outputs[0], outputs):
+            _write_operand(graph, names, node)
 
 
 def _is_dequantized(tensor: gs.Tensor) -> bool:
     return bool(tensor.inputs) and tensor.inputs[0].op == "DequantizeLinear"
 
 
-def _is_quantized_behind(tensor: gs.Tensor) -> bool:
-    """Whether a quantizer is all that reads it, behind a Relu or Clip perhaps."""
+def _is_quantized_behind(tensor: gs.Tensor, outputs: set[int]) -> bool:
+    """Whether a quantizer is all that reads it, behind a Relu or Clip perhaps.
+
+    Args:
+        outputs: identities of the network's outputs, which somebody else reads.
+    """
     readers = tensor.outputs
-    if len(readers) == 1 and readers[0].op in BEHIND:
-        return _is_quantized_behind(readers[0].outputs[0])
-    return len(readers) == 1 and readers[0].op == "QuantizeLinear"
+    if len(readers) != 1 or id(tensor) in outputs:
+        return False
+    if readers[0].op in CLAMPS:
+        return _is_quantized_behind(readers[0].outputs[0], outputs)
+    return bool(readers[0].op == "QuantizeLinear")
 
 
-def _as_codes(graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], target: Target) -> gs.Variable:
-    """What makes a constant of 8-bit codes; a single value is exact."""
-    kind, offset = (np.int8, SIGNED_OFFSET) if target.signed_activations else (np.uint8, 0)
-    params = affine_params(min(float(values.min()), 0.0), max(float(values.max()), 0.0), BITS)
-    codes = np.asarray(quantize(values, params, axis=0) - offset).astype(kind)
+def _write_operand(graph: gs.Graph, names: Names, node: gs.Node) -> None:
+    """Make the one constant of a sum or product codes, unless small factors among large ones would suffer."""
+    places = [
+        place
+        for place, tensor in enumerate(node.inputs)
+        if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
+    ]
+    if len(places) != 1 or not _is_dequantized(node.inputs[1 - places[0]]):
+        return
+    operand = node.inputs[places[0]]
+    params = _range_of(operand.values)
+    errors = np.abs(fake_quantize(operand.values, params, axis=0) - operand.values)
+    if node.op == "Add" or (errors <= FACTOR_TOLERANCE * np.abs(operand.values)).all():
+        node.inputs[places[0]] = _as_codes(graph, names, operand.name, operand.values, params)
+
+
+def _range_of(values: NDArray[np.float32]) -> AffineParams:
+    return affine_params(min(float(values.min()), 0.0), max(float(values.max()), 0.0), BITS)
+
+
+def _as_codes(
+    graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], params: AffineParams
+) -> gs.Variable:
+    """What makes a constant of UINT8 codes."""
     inputs = [
-        gs.Constant(names.fresh(f"{name}/codes"), codes),
+        gs.Constant(names.fresh(f"{name}/codes"), np.asarray(quantize(values, params, axis=0)).astype(np.uint8)),
         gs.Constant(names.fresh(f"{name}/scale"), params.scale.reshape(())),
-        gs.Constant(names.fresh(f"{name}/zero_point"), (params.zero_point - offset).astype(kind).reshape(())),
+        gs.Constant(names.fresh(f"{name}/zero_point"), params.zero_point.astype(np.uint8).reshape(())),
     ]
     made = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
     graph.nodes.append(gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), {}, inputs, [made]))
@@ -88,23 +107,23 @@ def _matrix(graph: gs.Graph, names: Names, matrix: gs.Constant, target: Target) 
     return made
 
 
-def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node, target: Target) -> None:
+def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node) -> None:
     """clip(alpha x + beta, 0, 1) as x + beta / alpha, quantized in steps of scale / alpha and read in steps of scale.
 
     The ends of the type do what the clip did; a range within 0 .. 1 is what that takes.
     """
     alpha, beta = node.attrs.get("alpha", 0.2), node.attrs.get("beta", 0.5)
-    readers = node.outputs[0].outputs
-    if alpha <= 0 or not _is_dequantized(node.inputs[0]) or [reader.op for reader in readers] != ["QuantizeLinear"]:
+    quantizer = node.outputs[0].outputs[0]
+    if alpha <= 0 or not _is_dequantized(node.inputs[0]) or quantizer.op != "QuantizeLinear":
         return
-    quantizer = readers[0]
     scale, zero_point = (float(tensor.values) for tensor in quantizer.inputs[1:3])
     first, last = _codes_of(quantizer)
     if (first - zero_point) * scale < -TOLERANCE or (last - zero_point) * scale > 1 + TOLERANCE:
         return
     name = node.outputs[0].name
-    shift = _as_codes(graph, names, f"{name}/shift", np.array(beta / alpha, np.float32), target)
-    node.op, node.attrs, node.inputs = "Add", {}, [node.inputs[0], shift]
+    shift = np.array(beta / alpha, np.float32)
+    summand = _as_codes(graph, names, f"{name}/shift", shift, _range_of(shift))
+    node.op, node.attrs, node.inputs = "Add", {}, [node.inputs[0], summand]
     quantizer.inputs[1] = gs.Constant(names.fresh(f"{name}/wide_scale"), np.array(scale / alpha, np.float32))
 
 

@@ -10,6 +10,8 @@ from onnxq.core.points import QuantPoint
 from onnxq.recipe.points.base import POINTS, Points, all_readers, point_at
 from onnxq.recipe.targets.onnxruntime import OnnxRuntime
 
+ROOTS = ("Sqrt", "Pow", "Reciprocal", "Log")
+
 
 @POINTS.register("integer")
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class AroundIntegerKernels(Points):
     def of(self, network: Network) -> list[QuantPoint]:
         """As ``Points.of``."""
         computed = ("Conv", "Gemm", *self.facts.fused_operators)
-        made = [node.outputs[0] for node in network.nodes if node.op in computed and not self._adds_bias(network, node)]
+        made = [node.outputs[0] for node in network.nodes if node.op in computed and self._is_wanted(network, node)]
         products = [network.behind_activation(tensor) for tensor in made if tensor in network.feature_maps]
-        factors = [tensor for node in network.nodes if node.op == "MatMul" for tensor in node.inputs]
+        factors = [tensor for node in network.nodes if self._is_product(network, node) for tensor in node.inputs]
         others = dict.fromkeys(tensor for tensor in products if tensor is not None)
         others |= dict.fromkeys(tensor for tensor in factors if tensor in network.feature_maps)
         tensors = {**dict.fromkeys(layer.input for layer in network.layers), **others}
@@ -51,10 +53,21 @@ class AroundIntegerKernels(Points):
         )
 
     @staticmethod
-    def _adds_bias(network: Network, node: Node) -> bool:
-        """Whether a MatMul is read by nothing but a sum with a constant, which is quantized in its place."""
-        readers = network.readers(node.outputs[0]) if node.op == "MatMul" else []
-        return len(readers) == 1 and readers[0].op == "Add" and not set(readers[0].inputs) <= network.feature_maps
+    def _is_product(network: Network, node: Node) -> bool:
+        """Whether it multiplies what networks make, by each other or by a matrix."""
+        return node.op == "MatMul" and node.inputs[0] in network.feature_maps
+
+    @staticmethod
+    def _is_wanted(network: Network, node: Node) -> bool:
+        """Whether codes of what a node makes are of use.
+
+        Not those of a MatMul that is read by nothing but a sum with a constant, which is quantized in its place; nor of
+        a variance and what is added to it, before the root.
+        """
+        readers = network.readers(node.outputs[0])
+        if node.op == "MatMul" and len(readers) == 1 and readers[0].op == "Add":
+            return set(readers[0].inputs) <= network.feature_maps
+        return not any(reader.op in ROOTS for reader in readers)
 
     def _shared(self, network: Network, quantized: set[str]) -> dict[str, str]:
         """Tensors that only move the values of quantized ones, and those."""

@@ -24,6 +24,7 @@ class OnnxRuntime(IntegerTarget):
     weight_bits: ClassVar[tuple[int, ...] | None] = (2, 3, 4, 5, 6, 7, 8)
     act_bits: ClassVar[tuple[int, ...] | None] = (4, 5, 6, 7, 8)
     affine_weights: ClassVar[str] = "signed"
+    last_weight_bits: ClassVar[int] = 5  # often a fourth of all weights, and files are to be small
     widest_exact_weights: ClassVar[int] = 7  # 8 bits saturate the 16-bit sums of pairs of x86 without VNNI
     zero_in_range: ClassVar[bool] = True
     bits_per_channel: ClassVar[bool] = True

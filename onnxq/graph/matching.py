@@ -1,0 +1,17 @@
+"""Questions that patterns of nodes are recognized by. A part of ``graph``, asked by its passes."""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+
+def maker_of(tensor: gs.Tensor | None, *operators: str) -> gs.Node | None:
+    """The node that makes a tensor, if it is one of these operators."""
+    if tensor is None or not tensor.inputs or tensor.inputs[0].op not in operators:
+        return None
+    return tensor.inputs[0]
+
+
+def is_value(tensor: gs.Tensor, value: float) -> bool:
+    """Whether it is a constant of this one value."""
+    return isinstance(tensor, gs.Constant) and tensor.values.size == 1 and float(tensor.values.item()) == value
