@@ -52,3 +52,22 @@ def test_the_command(tmp_path):
     result = CliRunner().invoke(command, [str(path), "-o", str(out)], catch_exceptions=False)
     assert f"{out}: " in result.output
     assert onnxq.check(out).weights == {"INT8": 4}
+
+
+def test_what_subgraphs_and_functions_of_others_need_stays():
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "me" : 1]>
+        g (float[n] x, bool flag) => (float[n] y) <float[1] inner = {2.0}, int32[1] whole = {1}> {
+            c = Cast <to = 1> (whole)
+            a = If (flag) <then_branch = t () => (float[n] b) { b = Mul (x, inner) },
+                           else_branch = f () => (float[n] b) { b = Add (x, c) }>
+            y = me.Twice (a)
+        }
+        <domain: "me", opset_import: ["" : 21]> Twice (x) => (y) { y = Add (x, x) }"""
+    )
+    expanded = expand(model)
+    assert not any(node.op_type == "Cast" for node in expanded.graph.node)
+    for flag in (True, False):
+        feeds = {"x": np.float32([1, 2]), "flag": np.array(flag)}
+        want, got = (run(each, feeds, native=False)[0] for each in (model, expanded))
+        np.testing.assert_array_equal(got, want)

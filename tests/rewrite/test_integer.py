@@ -341,3 +341,101 @@ def test_a_hard_sigmoid_that_exceeds_its_range_stays(tmp_path):
     result = quantized(model, x)
     close(model, result.model, x)
     assert onnxq.check(saved(result.model, tmp_path)).others["HardSigmoid"] == 1
+
+
+@pytest.mark.parametrize("text", ["h = HardSigmoid (a)", "h = Add (a, row)"])
+def test_what_is_an_output_of_the_network_stays_exact(text):
+    """Somebody else than its quantizer reads it."""
+    model = parse(
+        f"""g (float[n,2,4,4] input) => (float[n,2,4,4] h, float[n,2,4,4] y) {{
+            a = Conv (input, w)
+            {text}
+            c = Conv (h, w)
+            y = Relu (c)
+        }}""",
+        {"w": normal(2, 2, 1, 1), "row": np.float32([[[3.0]], [[0.1]]])},
+    )
+    x = images(32, (2, 4, 4))
+    got, want = (exact_session(each).run(None, {"input": x})[0] for each in (quantized(model, x).model, model))
+    assert np.abs(got - want).max() < 0.05 * np.abs(want).max()
+
+
+def test_channels_of_no_bits_are_zero_in_the_file():
+    weight = normal(8, 4, 3, 3) * np.float32([1, 1, 1, 1, 1, 1, 1e-4, 1e-4]).reshape(-1, 1, 1, 1)
+    model = parse(
+        """g (float[n,3,8,8] input) => (float[n,5,2,2] y) {
+            a = Conv (input, v) b = Conv (a, w) r = Relu (b) y = Conv (r, u)
+        }""",
+        {"v": normal(4, 3, 3, 3), "w": weight, "u": normal(5, 8, 3, 3)},
+    )
+    x = images(32)
+    result = quantized(model, x, weight_bits=2, bit_alloc="weights", bias_correction="none")
+    planned = result.plan.weights["w"]
+    assert planned.bits.min() == 0
+    expanded = onnxq.expand(result.model)
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in expanded.graph.initializer}
+    codes = stored[next(name for name in stored if name.startswith("w/") and stored[name].ndim == 4)]
+    scale = stored["w/scale"].reshape(-1, 1, 1, 1)
+    np.testing.assert_allclose(codes * scale, planned.dequantized(), rtol=1e-6)
+
+
+def test_small_factors_among_large_ones_stay_in_float():
+    model = parse(
+        "g (float[n,4,8,8] input) => (float[n,4,6,6] y) { a = Relu (input) b = Mul (a, f) y = Conv (b, w) }",
+        {"f": np.float32([1e-3, 1, 2e-3, 0.5]).reshape(1, 4, 1, 1), "w": normal(4, 4, 3, 3)},
+    )
+    result = quantized(model, images(32, (4, 8, 8)))
+    (product,) = [node for node in result.model.graph.node if node.op_type == "Mul"]
+    assert "f" in product.input
+
+
+@pytest.mark.parametrize(
+    "mode", ['mode = "linear"', 'mode = "nearest", coordinate_transformation_mode = "tf_crop_and_resize"']
+)
+def test_a_resize_that_makes_other_values_gets_a_range_of_its_own(mode):
+    model = parse(
+        f"""g (float[n,2,4,4] input) => (float[n,2,6,6] y) {{
+            a = Conv (input, w)
+            r = Resize <{mode}, extrapolation_value = -9.0> (a, roi, scales)
+            y = Conv (r, v)
+        }}""",
+        {
+            "w": normal(2, 2, 1, 1), "v": normal(2, 2, 3, 3), "scales": np.float32([1, 1, 2, 2]),
+            "roi": np.float32([0, 0, -0.2, -0.2, 1, 1, 1, 1]),
+        },
+    )  # fmt: skip
+    x = images(32, (2, 4, 4))
+    close(model, quantized(model, x).model, x)
+
+
+def test_sums_before_a_root_are_not_quantized():
+    """Layer normalization over channels, written out: no operator of ONNX."""
+    model = parse(
+        """g (float[n,3,8,8] input) => (float[n,5,4,4] y) {
+            a = Conv (input, w1) m = ReduceMean (a, one) d = Sub (a, m) s = Pow (d, two) v = ReduceMean (s, one)
+            e = Add (v, eps) r = Sqrt (e) q = Div (d, r) y = Conv (q, w2)
+        }""",
+        {
+            "w1": normal(4, 3, 3, 3), "w2": normal(5, 4, 3, 3), "one": np.int64([1]), "two": np.float32(2),
+            "eps": np.float32(1e-6),
+        },
+    )  # fmt: skip
+    x = images(64)
+    result = quantized(model, x)
+    close(model, result.model, x, 0.1)
+    assert "e" not in result.plan.activations
+
+
+def test_a_mean_of_seven_bits_is_seven_bits_everywhere():
+    result = quantized(small_network(), images(64), weight_bits=7)
+    assert all((weight.bits == 7).all() for weight in result.plan.weights.values())
+
+
+def test_the_last_layer_of_a_small_file():
+    widths = {
+        name: weight.bits.mean()
+        for name, weight in quantized(small_network(), images(64), weight_bits=4).plan.weights.items()
+    }
+    assert (widths["w1"], widths["w4"]) == (7, 5)
+    asked = quantized(small_network(), images(64), weight_bits=4, edge_bits=6).plan.weights
+    assert {asked[name].bits.max() for name in ("w1", "w4")} == {6}
