@@ -28,6 +28,8 @@ class Target:
         signed_activations: activations are INT8, not UINT8.
         zero_in_range: every range must contain zero, since zero points are codes.
         expands_weights: narrow weights must be INT8 before they are dequantized; the session folds what does it.
+        most_streamed: weights of a layer beyond which it stores them in the next type rather than as a bit stream, all
+            channels at one width.
         clamps_codes: widths of activations below 8 bits are made by a clamp behind the quantizer, not before it.
         integer_biases: biases are INT32 codes at the scale of input times weight.
         fused_operators: those that have integer kernels, beside Conv and Gemm.
@@ -53,6 +55,7 @@ class Target:
     signed_activations: ClassVar[bool] = False
     zero_in_range: ClassVar[bool] = False
     expands_weights: ClassVar[bool] = False
+    most_streamed: ClassVar[int] = 2**62
     clamps_codes: ClassVar[bool] = False
     integer_biases: ClassVar[bool] = False
     fused_operators: ClassVar[tuple[str, ...]] = ()

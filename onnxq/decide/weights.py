@@ -50,7 +50,7 @@ def fit(
     groups = rows if granularity is Granularity.PER_CHANNEL else rows.reshape(1, -1)
     if not choice.format.has_widths:
         return choice.format.fit_weight(groups, choice.bits)
-    if not choice.allocation.gives_widths:
+    if not choice.allocation.gives_widths or weight.size > choice.target.most_streamed:
         return choice.format.fit_weight(groups, np.array([int(choice.bits)], np.int32))
 
     def error() -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from onnxq.allocation import ALLOCATIONS, Allocation
@@ -22,13 +22,13 @@ class LayerChoice:
 
     Attributes:
         format: the number format. bits: the width, or its mean. allocation: which channels get how many.
-        exact_bits: up to which the target computes exactly (``Target.widest_exact_weights``).
+        target: who is to compute with it.
     """
 
     format: Format
     bits: float
     allocation: Allocation
-    exact_bits: int = MAX_BITS
+    target: Target = field(default_factory=Target)
 
     @property
     def priority(self) -> tuple[float, bool]:
@@ -38,7 +38,8 @@ class LayerChoice:
     @property
     def most_bits(self) -> int:
         """Of a channel: inexact widths only where they were asked for."""
-        return self.exact_bits if self.bits <= self.exact_bits else MAX_BITS
+        exact = self.target.widest_exact_weights
+        return exact if self.bits <= exact else MAX_BITS
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Override:
         new, width, allocation = form or choice.format, choice.bits, choice.allocation
         if self.layers == FIRST_AND_LAST:
             new, usual = new.at_ends(None if bits is None else int(bits), width)
-            capped = bits is None and width <= choice.exact_bits
-            width = min(usual, choice.exact_bits) if capped else usual
+            exact = choice.target.widest_exact_weights
+            width = min(usual, exact) if bits is None and width <= exact else usual
             allocation = ALLOCATIONS.parse("none")
         elif bits is not None:
             width = bits

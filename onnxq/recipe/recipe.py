@@ -195,9 +195,9 @@ class Recipe:
 
     @property
     def _weights(self) -> LayerChoice:
-        chosen, exact = self.weights, self.resolved_target.widest_exact_weights
+        chosen = self.weights
         assert chosen.format is not None and chosen.allocation is not None
-        return LayerChoice(chosen.format, chosen.bits, chosen.allocation, exact)
+        return LayerChoice(chosen.format, chosen.bits, chosen.allocation, self.resolved_target)
 
     @property
     def _activations(self) -> LayerChoice:

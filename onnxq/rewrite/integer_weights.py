@@ -13,7 +13,9 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from onnxq.core.operator_call import DOMAIN
+from onnxq.core.qparams import QuantizedWeight
 from onnxq.core.shapes import broadcastable
+from onnxq.core.target import Target
 from onnxq.formats.affine import AffineParams
 from onnxq.formats.packing import packed_inputs
 from onnxq.graph.names import Names
@@ -28,27 +30,29 @@ def parameter(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(()) if values.size == 1 else values
 
 
-def is_streamed(bits: NDArray[np.int32]) -> bool:
-    """Whether INT8 codes of these widths are stored as a bit stream."""
-    return any(width not in WEIGHT_TYPES or width != bits[0] for width in bits.tolist())
+def is_streamed(weight: QuantizedWeight, target: Target) -> bool:
+    """Whether its INT8 codes are stored as a bit stream."""
+    widths = weight.bits.tolist()
+    in_types = all(width in WEIGHT_TYPES and width == widths[0] for width in widths)
+    return target.expands_weights and not in_types and weight.codes.size <= target.most_streamed
 
 
 def write_integer_weight(
-    graph: gs.Graph, names: Names, name: str, stored: NDArray[np.uint8], params: AffineParams, *, expands: bool
+    graph: gs.Graph, names: Names, name: str, stored: NDArray[np.uint8], params: AffineParams, target: Target
 ) -> gs.Variable:
     """Append what makes a weight [C, ...] from its codes; returns the weight.
 
     Args:
-        name: new names begin with it. expands: kernels want INT8 (``Target.expands_weights``).
+        name: new names begin with it.
     """
     halves = np.floor(np.exp2(params.bits - 1.0)).astype(np.int64)  # codes 0 .. 2^bits - 1 become signed
     width = container_width(int(params.bits.max()))
-    if expands and is_streamed(params.bits):
+    if is_streamed(QuantizedWeight(stored, params), target):
         codes = _from_stream(graph, names, name, stored, params.bits)
         width = INT8_WIDTH
     else:
         codes = integers(names.fresh(f"{name}/codes"), stored - broadcastable(halves, stored.ndim, 0), width)
-        if expands and width < INT8_WIDTH:
+        if target.expands_weights and width < INT8_WIDTH:
             codes = _cast(graph, names, name, codes, stored.shape)
             width = INT8_WIDTH
     scale = gs.Constant(names.fresh(f"{name}/scale"), parameter(params.scale))

@@ -15,11 +15,7 @@ def qdq_notes(plan: Plan) -> tuple[str, ...]:
     notes, target = [], plan.target
     activations = [params for params in plan.activations.values() if isinstance(params, AffineParams)]
     weights = [int(quantized.bits.max()) for quantized in plan.weights.values()]
-    typed = {
-        int(quantized.bits.max())
-        for quantized in plan.weights.values()
-        if not (target.expands_weights and is_streamed(quantized.bits))
-    }
+    typed = {int(quantized.bits.max()) for quantized in plan.weights.values() if not is_streamed(quantized, target)}
     for bits in sorted({int(params.bits.min()) for params in activations if params.bits.min() < 8}):
         notes.append(
             f"{bits}-bit activations are stored as UINT8 with the range clamped: "

@@ -49,7 +49,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
         codes, params = quantized.codes, affine(quantized.params)
         if integer_biases:
             codes, params = with_room_for_biases(codes, params, readers)
-        dequantized = write_integer_weight(graph, names, name, codes, params, expands=plan.target.expands_weights)
+        dequantized = write_integer_weight(graph, names, name, codes, params, plan.target)
         for reader in readers:
             reader.inputs[1] = dequantized
             if integer_biases:

@@ -13,6 +13,7 @@ from helpers import HAS_VNNI, exact_session, images, parse, run, small_network
 import onnxq
 from onnxq.errors import OnnxqError
 from onnxq.recipe import Recipe
+from onnxq.recipe.targets.onnxruntime import OnnxRuntime
 from onnxq.runtime.sessions import make_session
 
 INTEGER = {"act_bits": 8, "weight_bits": 8, "format": "qdq", "placement": "integer"}
@@ -429,6 +430,18 @@ def test_sums_before_a_root_are_not_quantized():
 def test_a_mean_of_seven_bits_is_seven_bits_everywhere():
     result = quantized(small_network(), images(64), weight_bits=7)
     assert all((weight.bits == 7).all() for weight in result.plan.weights.values())
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(3, "INT4"), (4, "INT4"), (5, "INT8")])
+def test_large_weights_are_no_stream(tmp_path, monkeypatch, bits, kind):
+    monkeypatch.setattr(OnnxRuntime, "most_streamed", 100)
+    result = quantized(small_network(), images(64), weight_bits=bits, bit_alloc="weights")
+    large = result.plan.weights["w2"]
+    assert large.codes.size > 100
+    assert (large.bits == bits).all()
+    (codes,) = [tensor for tensor in result.model.graph.initializer if tensor.name == "w2/codes"]
+    assert onnx.TensorProto.DataType.Name(codes.data_type) == kind
+    close(small_network(), result.model, images(8, seed=9), 1.5 if bits == 3 else 0.5)
 
 
 def test_the_last_layer_of_a_small_file():

@@ -29,6 +29,7 @@ class OnnxRuntime(IntegerTarget):
     zero_in_range: ClassVar[bool] = True
     bits_per_channel: ClassVar[bool] = True
     expands_weights: ClassVar[bool] = True
+    most_streamed: ClassVar[int] = 2**24  # more take seconds, and gigabytes, to unpack
     clamps_codes: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True
     fused_operators: ClassVar[tuple[str, ...]] = (
