@@ -136,7 +136,7 @@ def make_loader(
 def check_output(model: str, output: str) -> None:
     """Find out before long work whether the result can be written, and that it is not the model itself."""
     if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
-        raise OnnxqError(f"{output} is the float model itself; give another name with -o")
+        raise OnnxqError(f"{output} is the model itself; give another name with -o")
     check_writable(output)
 
 
