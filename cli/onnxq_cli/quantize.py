@@ -60,7 +60,11 @@ recipe_options = options(
         help="Of activations, where it differs; none: weights only.",
     ),
     click.option("--weight-bits", type=BITS, help="Of weights, where it differs."),
-    click.option("--edge-bits", type=click.IntRange(2, 16), help="Of the first and the last layer.  [default: 8]"),
+    click.option(
+        "--edge-bits",
+        type=click.IntRange(2, 16),
+        help="Of the first and the last layer.  [default: 8; weights for onnxruntime: 7 and 5]",
+    ),
     click.option(
         "--act-granularity",
         type=choice("act_granularity"),
