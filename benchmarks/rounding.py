@@ -37,7 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "gptq, seed 1": {"steps": [{"gptq": {"seed": 1}}], "clipping": "mse"},
     "gptq, seed 2": {"steps": [{"gptq": {"seed": 2}}], "clipping": "mse"},
 }
-ALL_WIDTHS = ("nearest", "gptq")
+ALL_WIDTHS = ("nearest", "gptq", "gptq, reconstruct")
 FEW_WIDTHS = ("W4A8", "W4A4", "W3A8", "W3A3", "W2A4")  # of the others
 
 
