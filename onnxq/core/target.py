@@ -25,6 +25,7 @@ class Target:
         widest_exact_weights: bits up to which its kernels compute weights exactly on all processors.
         last_weight_bits: of the last layer, where others have fewer; 0 for those of the first.
         affine_weights, affine_activations: the formats in which it holds affine ones, by name.
+        centred_weights, centred_activations: their zero points must be 0, in signed codes.
         signed_activations: activations are INT8, not UINT8.
         zero_in_range: every range must contain zero, since zero points are codes.
         expands_weights: narrow weights must be INT8 before they are dequantized; the session folds what does it.
@@ -52,6 +53,8 @@ class Target:
     last_weight_bits: ClassVar[int] = 0
     affine_weights: ClassVar[str] = "affine"
     affine_activations: ClassVar[str] = "affine"
+    centred_weights: ClassVar[bool] = False
+    centred_activations: ClassVar[bool] = False
     signed_activations: ClassVar[bool] = False
     zero_in_range: ClassVar[bool] = False
     expands_weights: ClassVar[bool] = False

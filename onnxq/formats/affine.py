@@ -190,9 +190,9 @@ class Affine(Format):
 
     def on(self, target: Target, *, weights: bool) -> Format:
         """The affine format that a target can hold."""
-        name = target.affine_weights if weights else target.affine_activations
-        if name != "affine":
-            return FORMATS.parse(name)
+        held = FORMATS.parse(target.affine_weights if weights else target.affine_activations)
+        if not isinstance(held, Affine):
+            return held
         return replace(self, zero_in_range=self.zero_in_range or target.zero_in_range)
 
     def fit_activation(self, observed: Observed, bits: BitArray, rule: RangeRule) -> AffineParams:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 
 DEFAULT_EPSILON = 1e-5
@@ -35,12 +36,12 @@ def fold_affine(graph: gs.Graph) -> bool:
 def gain_and_offset(node: gs.Node, channels: int, rank: int) -> tuple[FloatArray, FloatArray] | None:
     """What a node does to each channel of a tensor of this rank, float64 [C] each; None if that is not by constants."""
     if node.op == "BatchNormalization":
-        if node.attrs.get("training_mode", 0) or not all(map(_is_constant, node.inputs[1:])):
+        if node.attrs.get("training_mode", 0) or not all(map(is_float_constant, node.inputs[1:])):
             return None
         gamma, beta, mean, variance = (tensor.values.astype(np.float64) for tensor in node.inputs[1:5])
         gain = gamma / np.sqrt(variance + node.attrs.get("epsilon", DEFAULT_EPSILON))
         return gain, beta - mean * gain
-    constants = [tensor for tensor in node.inputs if _is_constant(tensor)]
+    constants = [tensor for tensor in node.inputs if is_float_constant(tensor)]
     if node.op not in ("Mul", "Add") or len(constants) != 1:
         return None
     values = constants[0].values.astype(np.float64)
@@ -48,10 +49,6 @@ def gain_and_offset(node: gs.Node, channels: int, rank: int) -> tuple[FloatArray
         return None
     each = np.broadcast_to(values.reshape(-1), channels)
     return (each, np.zeros(channels)) if node.op == "Mul" else (np.ones(channels), each)
-
-
-def _is_constant(tensor: gs.Tensor) -> bool:
-    return isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
 
 
 def _is_of_channels(shape: tuple[int, ...], rank: int, channels: int) -> bool:
@@ -70,7 +67,7 @@ def _layer_before(graph: gs.Graph, node: gs.Node) -> gs.Node | None:
         return None
     if layer.op == "Gemm" and (layer.attrs.get("alpha", 1.0) != 1.0 or layer.attrs.get("beta", 1.0) != 1.0):
         return None
-    if not all(map(_is_constant, layer.inputs[1:])):
+    if not all(map(is_float_constant, layer.inputs[1:])):
         return None
     bias = layer.inputs[2].values if len(layer.inputs) > 2 else np.zeros(1)
     of_channels = bias.size == 1 or bias.shape in ((bias.size,), (1, bias.size))

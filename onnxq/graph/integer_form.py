@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 
 from onnxq.graph.fold_affine import gain_and_offset
 from onnxq.graph.layer_norm import write_layer_norms
-from onnxq.graph.matching import is_value, maker_of
+from onnxq.graph.matching import is_float_constant, is_value, maker_of
 from onnxq.graph.names import Names
 
 HARD_SWISH = {"alpha": 1 / 6, "beta": 0.5}  # of its HardSigmoid
@@ -29,7 +29,7 @@ def integer_form(graph: gs.Graph) -> bool:
         elif node.op == "Div" and (source := _written_out(node)) is not None:
             _write_hard_swish(graph, names, source, node)
             changed = True
-        elif node.op == "Div" and isinstance(node.inputs[1], gs.Constant) and node.inputs[1].dtype == np.float32:
+        elif node.op == "Div" and is_float_constant(node.inputs[1]):
             changed |= _write_product(names, node)
         elif node.op == "BatchNormalization":
             changed |= _write_depthwise(names, node)

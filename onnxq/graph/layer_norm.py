@@ -5,10 +5,9 @@ What lies inside must not be quantized: a variance, and the small number that is
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxq.graph.matching import is_value, maker_of
+from onnxq.graph.matching import is_float_constant, is_value, maker_of
 from onnxq.graph.names import Names
 
 VALUES_RANK = 1
@@ -61,7 +60,7 @@ def _source_and_epsilon(quotient: gs.Node) -> tuple[gs.Tensor, float] | None:
 def _constant_and(node: gs.Node) -> tuple[gs.Constant | None, gs.Tensor | None]:
     """The constant float32 vector that a node of two inputs reads, and its other input."""
     for constant, other in (node.inputs, node.inputs[::-1]):
-        if isinstance(constant, gs.Constant) and constant.dtype == np.float32 and constant.values.ndim <= VALUES_RANK:
+        if is_float_constant(constant) and constant.values.ndim <= VALUES_RANK:
             return constant, other
     return None, None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 
@@ -10,6 +11,11 @@ def maker_of(tensor: gs.Tensor | None, *operators: str) -> gs.Node | None:
     if tensor is None or not tensor.inputs or tensor.inputs[0].op not in operators:
         return None
     return tensor.inputs[0]
+
+
+def is_float_constant(tensor: gs.Tensor) -> bool:
+    """Whether it is a constant in float32."""
+    return isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
 
 
 def is_value(tensor: gs.Tensor, value: float) -> bool:

@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from onnxq.graph.fold_affine import fold_affine
 from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
+from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 
 # attributes of Constant other than a tensor
@@ -63,8 +64,7 @@ def products_to_gemms(graph: gs.Graph) -> bool:
         node
         for node in graph.nodes
         if node.op == "MatMul"
-        and isinstance(node.inputs[1], gs.Constant)
-        and node.inputs[1].dtype == np.float32
+        and is_float_constant(node.inputs[1])
         and len(node.inputs[1].shape) == len(node.inputs[0].shape or ()) == 2
     ]
     for node in found:

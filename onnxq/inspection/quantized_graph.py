@@ -26,8 +26,9 @@ class QuantizedGraph:
         self.graph = model.graph
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = node.attribute[0].t
+            held = [attribute.t for attribute in node.attribute if attribute.HasField("t")]
+            if node.op_type == "Constant" and held:
+                self.constants[node.output[0]] = held[0]
         self.outputs = {entry.name for entry in model.graph.output}
         self.makers = {name: node for node in model.graph.node for name in node.output if name}
         self._from_constants = set(self.constants)

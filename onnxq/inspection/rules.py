@@ -65,7 +65,7 @@ def _output_problem(layer: onnx.NodeProto, graph: QuantizedGraph, wanted: str) -
 def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
     """What is wrong with quantizers, a sentence each."""
     activations = list(graph.activation_quantizers())
-    if target.affine_activations == "signed":
+    if target.centred_activations:
         shifted = [node for node in activations if _is_shifted(node, graph)]
         if shifted:
             yield f"{len(shifted)} of {len(activations)} activations have a zero point other than 0"
@@ -73,7 +73,7 @@ def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
         layer.input[1] for layer in graph.layers if layer.op_type in LAYERS and graph.is_constant(layer.input[1])
     ]
     dequantizers = [found for name in weights if (found := graph.dequantizer(name)) is not None]
-    if target.affine_weights != "affine" and (shifted := [node for node in dequantizers if _is_shifted(node, graph)]):
+    if target.centred_weights and (shifted := [node for node in dequantizers if _is_shifted(node, graph)]):
         yield f"{len(shifted)} of {len(dequantizers)} weights have a zero point other than 0"
     for node in (*activations, *dequantizers):
         scale = graph.values_of(node, 1)

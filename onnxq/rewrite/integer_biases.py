@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxq.formats.affine import AffineParams
 from onnxq.graph.names import Names
+from onnxq.rewrite.dequantize import dequantized
 
 
 def _scale_and_bias(layer: gs.Node) -> tuple[NDArray[np.float64], gs.Constant] | None:
@@ -58,7 +59,4 @@ def write_integer_bias(graph: gs.Graph, names: Names, layer: gs.Node, weight: Af
         gs.Constant(names.fresh(f"{bias.name}/codes"), codes.astype(np.int32)),
         gs.Constant(names.fresh(f"{bias.name}/scale"), scale),
     ]
-    dequantized = gs.Variable(names.fresh(f"{bias.name}/dequantized"), np.float32, bias.shape)
-    node_name = names.fresh(f"{bias.name}/DequantizeLinear")
-    graph.nodes.append(gs.Node("DequantizeLinear", node_name, {"axis": 0}, inputs, [dequantized]))
-    layer.inputs[2] = dequantized
+    layer.inputs[2] = dequantized(graph, names, bias.name, inputs, bias.shape, axis=0)

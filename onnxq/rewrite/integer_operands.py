@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from onnxq.core.target import Target
 from onnxq.formats.affine import AffineParams, affine_params, fake_quantize, quantize
 from onnxq.graph.clamps import CLAMPS
+from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
+from onnxq.rewrite.dequantize import dequantized
 
 BITS = 8
 BINARY = ("Add", "Mul")
@@ -57,11 +59,7 @@ def _is_quantized_behind(tensor: gs.Tensor, outputs: set[int]) -> bool:
 
 def _write_operand(graph: gs.Graph, names: Names, node: gs.Node) -> None:
     """Make the one constant of a sum or product codes, unless small factors among large ones would suffer."""
-    places = [
-        place
-        for place, tensor in enumerate(node.inputs)
-        if isinstance(tensor, gs.Constant) and tensor.dtype == np.float32
-    ]
+    places = [place for place, tensor in enumerate(node.inputs) if is_float_constant(tensor)]
     if len(places) != 1 or not _is_dequantized(node.inputs[1 - places[0]]):
         return
     operand = node.inputs[places[0]]
@@ -84,15 +82,13 @@ def _as_codes(
         gs.Constant(names.fresh(f"{name}/scale"), params.scale.reshape(())),
         gs.Constant(names.fresh(f"{name}/zero_point"), params.zero_point.astype(np.uint8).reshape(())),
     ]
-    made = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, values.shape)
-    graph.nodes.append(gs.Node("DequantizeLinear", names.fresh(f"{name}/DequantizeLinear"), {}, inputs, [made]))
-    return made
+    return dequantized(graph, names, name, inputs, values.shape, axis=None)
 
 
 def _matrix(graph: gs.Graph, names: Names, matrix: gs.Constant, target: Target) -> gs.Tensor:
     """What makes a matrix [rows, columns] of signed codes, as wide as is exact; others as they are."""
     values = matrix.values
-    if values.ndim != MATRIX_RANK or values.dtype != np.float32 or not np.isfinite(values).all():
+    if values.ndim != MATRIX_RANK or not is_float_constant(matrix) or not np.isfinite(values).all():
         return matrix
     top = 2.0 ** (min(BITS, target.widest_exact_weights) - 1) - 1
     scale = np.maximum(np.abs(values).max(axis=0, initial=0) / top, np.finfo(np.float32).tiny).astype(np.float32)
@@ -101,10 +97,7 @@ def _matrix(graph: gs.Graph, names: Names, matrix: gs.Constant, target: Target) 
         gs.Constant(names.fresh(f"{matrix.name}/scale"), scale),
         gs.Constant(names.fresh(f"{matrix.name}/zero_point"), np.zeros(scale.shape, np.int8)),
     ]
-    made = gs.Variable(names.fresh(f"{matrix.name}/dequantized"), np.float32, values.shape)
-    node_name = names.fresh(f"{matrix.name}/DequantizeLinear")
-    graph.nodes.append(gs.Node("DequantizeLinear", node_name, {"axis": 1}, inputs, [made]))
-    return made
+    return dequantized(graph, names, matrix.name, inputs, values.shape, axis=1)
 
 
 def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node) -> None:

@@ -20,6 +20,7 @@ from onnxq.formats.affine import AffineParams
 from onnxq.formats.packing import packed_inputs
 from onnxq.graph.names import Names
 from onnxq.operators import unpack_signed
+from onnxq.rewrite.dequantize import dequantized
 from onnxq.rewrite.integer_types import WEIGHT_TYPES, container_width, integers
 
 INT8_WIDTH = 8
@@ -57,11 +58,8 @@ def write_integer_weight(
             width = INT8_WIDTH
     scale = gs.Constant(names.fresh(f"{name}/scale"), parameter(params.scale))
     zero_point = integers(names.fresh(f"{name}/zero_point"), parameter(params.zero_point - halves), width)
-    dequantized = gs.Variable(names.fresh(f"{name}/dequantized"), np.float32, stored.shape)
-    axis = {"axis": 0} if params.scale.size > 1 else {}
-    node_name = names.fresh(f"{name}/DequantizeLinear")
-    graph.nodes.append(gs.Node("DequantizeLinear", node_name, axis, [codes, scale, zero_point], [dequantized]))
-    return dequantized
+    axis = 0 if params.scale.size > 1 else None
+    return dequantized(graph, names, name, [codes, scale, zero_point], stored.shape, axis)
 
 
 def _cast(graph: gs.Graph, names: Names, name: str, codes: gs.Constant, shape: tuple[int, ...]) -> gs.Variable:

@@ -37,7 +37,7 @@ def qdq_notes(plan: Plan) -> tuple[str, ...]:
         notes.append(
             "per-channel activations are valid ONNX, but integer kernels need `activations.granularity` per-tensor"
         )
-    if not target.zero_in_range:
+    if target.centred_activations:
         notes.append("activations are symmetric INT8 with the zero point 0, as TensorRT requires")
     else:
         notes.append("ranges were widened to contain zero, as integer zero points require")

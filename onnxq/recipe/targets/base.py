@@ -22,6 +22,7 @@ class IntegerTarget(Target):
     """
 
     runs_here: ClassVar[bool] = False
+    centred_weights: ClassVar[bool] = True
     writer: ClassVar[str] = "qdq"
     act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR
     only_per_tensor: ClassVar[bool] = True

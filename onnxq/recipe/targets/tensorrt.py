@@ -17,4 +17,5 @@ class TensorRT(IntegerTarget):
     formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric", "signed")
     affine_weights: ClassVar[str] = "symmetric"
     affine_activations: ClassVar[str] = "signed"
+    centred_activations: ClassVar[bool] = True
     signed_activations: ClassVar[bool] = True
