@@ -20,6 +20,7 @@ from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
+from onnxq.graph.compact import compact
 from onnxq.graph.conversion import to_graph, to_model
 from onnxq.graph.model_files import fingerprint, fixed_batch_size, load_model, set_metadata, size_of
 from onnxq.graph.normalize import normalize
@@ -103,6 +104,8 @@ def quantize(
     notes = (*first, *draft.notes, *carry_out(graph, draft.plan))
     is_native = any(node.op == fixed_point_conv.NAME for node in graph.nodes)
     quantized = to_model(graph, source)
+    if draft.plan.target.standard_operators:
+        compact(quantized)
     set_metadata(
         quantized,
         {
@@ -177,7 +180,7 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
 
 def _opset(recipe: Recipe) -> int:
     target = recipe.resolved_target
-    return INT2_OPSET if target.writer == "qdq" and recipe.narrowest_weights <= 2 else target.opset
+    return INT2_OPSET if target.standard_operators and recipe.narrowest_weights <= 2 else target.opset
 
 
 def _check_images(images: Batches | None, passes: int) -> None:

@@ -24,6 +24,7 @@ class Target:
         weight_bits, act_bits: widths of weights, and of activations, that it can hold; None for all.
         widest_exact_weights: bits up to which its kernels compute weights exactly on all processors.
         last_weight_bits: of the last layer, where others have fewer; 0 for those of the first.
+        between_bits: of activations that no layer reads, where others have fewer; 0 for the same.
         affine_weights, affine_activations: the formats in which it holds affine ones, by name.
         centred_weights, centred_activations: their zero points must be 0, in signed codes.
         signed_activations: activations are INT8, not UINT8.
@@ -33,6 +34,8 @@ class Target:
             channels at one width.
         clamps_codes: widths of activations below 8 bits are made by a clamp behind the quantizer, not before it.
         integer_biases: biases are INT32 codes at the scale of input times weight.
+        quantized_outputs: layers that compute in float where no quantizer reads what they make.
+        fixed_shapes: inputs must not have free sizes.
         fused_operators: those that have integer kernels, beside Conv and Gemm.
         moving_operators: those that only move values: they share the quantizer of their input.
         moves_codes: of these, those that only stay integer where they are written between the codes.
@@ -51,6 +54,7 @@ class Target:
     act_bits: ClassVar[tuple[int, ...] | None] = None
     widest_exact_weights: ClassVar[int] = 8
     last_weight_bits: ClassVar[int] = 0
+    between_bits: ClassVar[int] = 0
     affine_weights: ClassVar[str] = "affine"
     affine_activations: ClassVar[str] = "affine"
     centred_weights: ClassVar[bool] = False
@@ -61,7 +65,14 @@ class Target:
     most_streamed: ClassVar[int] = 2**62
     clamps_codes: ClassVar[bool] = False
     integer_biases: ClassVar[bool] = False
+    quantized_outputs: ClassVar[tuple[str, ...]] = ()
+    fixed_shapes: ClassVar[bool] = False
     fused_operators: ClassVar[tuple[str, ...]] = ()
     moving_operators: ClassVar[tuple[str, ...]] = ()
     moves_codes: ClassVar[tuple[str, ...]] = ()
     opset: ClassVar[int] = 21
+
+    @property
+    def standard_operators(self) -> bool:
+        """Whether activations are computed in operators of ONNX alone, whose types and shapes any runtime infers."""
+        return self.writer == "qdq"

@@ -36,7 +36,7 @@ def check(path: str | Path, target: str = "onnxruntime") -> Check:
     model = load_model(path)
     _name_nodes(model)
     graph = QuantizedGraph(model)
-    made = optimized(model) if facts.runs_here else None
+    made = optimized(model, facts.session_entries) if facts.runs_here else None
 
     def why(node: onnx.NodeProto) -> str:
         if made is not None and node.name in made.integer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,18 +33,21 @@ class Optimized:
     seconds: float
 
 
-def optimized(model: onnx.ModelProto) -> Optimized:
+def optimized(model: onnx.ModelProto, entries: Sequence[tuple[str, str]] = ()) -> Optimized:
     """Load a model whose nodes have names, without onnxq's library.
+
+    Args:
+        entries: of the session's configuration.
 
     Raises:
         OnnxqError: ONNX Runtime cannot load it.
     """
     begun = time.perf_counter()
-    make_session(model, native=False)
+    make_session(model, options=_options(entries))
     seconds = time.perf_counter() - begun
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
-        options = session_options(native=False)
+        options = _options(entries)
         options.optimized_model_filepath = str(path)
         # The last level moves convolutions to other layouts, and names with them.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -51,6 +55,13 @@ def optimized(model: onnx.ModelProto) -> Optimized:
         graph = onnx.load(str(path)).graph
     integer = frozenset(node.name for node in graph.node if node.op_type.startswith(INTEGER))
     return Optimized(integer, _in_float(graph), seconds)
+
+
+def _options(entries: Sequence[tuple[str, str]]) -> ort.SessionOptions:
+    options = session_options(native=False)
+    for entry in entries:
+        options.add_session_config_entry(*entry)
+    return options
 
 
 def _in_float(graph: onnx.GraphProto) -> dict[str, int]:

@@ -8,27 +8,25 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from onnxq.core.target import Target
 from onnxq.inspection.quantized_graph import INTEGER_LAYERS, LAYERS, QuantizedGraph
 from onnxq.operators import unpack_signed
+from onnxq.recipe.targets.base import IntegerTarget
 
-INT8, UINT8 = "INT8", "UINT8"
+INT8 = "INT8"
 LARGEST_EXACT = 64  # 255 * 64 * 2, the sum of a pair of products, is within 16 bits
-KEEPS_FLOAT_OUTPUT = ("Gemm", "MatMul")  # their integer kernels can return float
 
 
-def layer_problem(layer: onnx.NodeProto, graph: QuantizedGraph, target: Target) -> str:
+def layer_problem(layer: onnx.NodeProto, graph: QuantizedGraph, target: IntegerTarget) -> str:
     """Why a layer cannot compute with integers, as far as the file tells; empty if it can."""
     if layer.op_type in INTEGER_LAYERS:
         return ""
     if graph.is_constant(layer.input[0]):
         return "its first operand is a constant"
-    wanted = INT8 if target.signed_activations else UINT8
     quantizer = graph.dequantizer(layer.input[0])
     if quantizer is None:
         return f"its input is not quantized: {_origin(layer.input[0], graph)}"
-    if graph.type_of(quantizer) != wanted:
-        return f"its input is {graph.type_of(quantizer)}, not {wanted}"
+    if (kind := graph.type_of(quantizer)) not in target.activation_types:
+        return f"its input is {kind}, not {' or '.join(target.activation_types)}"
     scale = graph.values_of(quantizer, 1)
     if target.only_per_tensor and scale is not None and scale.size > 1:
         return "its input has a scale for each channel, not one"
@@ -40,8 +38,8 @@ def layer_problem(layer: onnx.NodeProto, graph: QuantizedGraph, target: Target) 
         return f"its weight is {kind}" + (
             f": cast to INT8 before it is dequantized it would do ({codes})" if target.expands_weights else ""
         )
-    if target.integer_biases and layer.op_type not in KEEPS_FLOAT_OUTPUT:
-        return _output_problem(layer, graph, wanted)
+    if layer.op_type in target.quantized_outputs:
+        return _output_problem(layer, graph, target.activation_types)
     return ""
 
 
@@ -50,7 +48,7 @@ def _origin(name: str, graph: QuantizedGraph) -> str:
     return f"{maker.op_type} {maker.name} makes it" if maker is not None else "it is an input of the network"
 
 
-def _output_problem(layer: onnx.NodeProto, graph: QuantizedGraph, wanted: str) -> str:
+def _output_problem(layer: onnx.NodeProto, graph: QuantizedGraph, wanted: tuple[str, ...]) -> str:
     made = layer.output[0]
     if made in graph.outputs:
         return "its output is one of the network, and not quantized"
@@ -58,11 +56,11 @@ def _output_problem(layer: onnx.NodeProto, graph: QuantizedGraph, wanted: str) -
     if not quantizers:
         readers = ", ".join(dict.fromkeys(node.op_type for node in graph.readers.get(made, [])))
         return f"its output is not quantized: {readers or 'nothing'} reads it"
-    kinds = {graph.type_of(each) for each in quantizers} - {wanted}
-    return f"its output is {kinds.pop()}, not {wanted}" if kinds else ""
+    kinds = sorted({graph.type_of(each) for each in quantizers} - set(wanted))
+    return f"its output is {kinds[0]}, not {' or '.join(wanted)}" if kinds else ""
 
 
-def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
+def problems_of(graph: QuantizedGraph, target: IntegerTarget) -> Iterator[str]:
     """What is wrong with quantizers, a sentence each."""
     activations = list(graph.activation_quantizers())
     if target.centred_activations:
@@ -79,6 +77,8 @@ def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
         scale = graph.values_of(node, 1)
         if scale is not None and not (np.isfinite(scale) & (np.asarray(scale) > 0)).all():
             yield f"{node.name}: its scale is not above zero"
+    if target.fixed_shapes and (free := [entry.name for entry in graph.graph.input if _has_free_size(entry)]):
+        yield f"{', '.join(free)}: its shape has free sizes; this runtime wants numbers"
     wide = sum(_can_saturate(node, graph) for node in dequantizers)
     if wide and target.widest_exact_weights < 8:
         yield (
@@ -88,6 +88,10 @@ def problems_of(graph: QuantizedGraph, target: Target) -> Iterator[str]:
     inside = [node.name for node in graph.graph.node if any(each.HasField("g") for each in node.attribute)]
     if inside:
         yield f"not looked into: the subgraphs of {', '.join(inside)}"
+
+
+def _has_free_size(entry: onnx.ValueInfoProto) -> bool:
+    return any(not size.HasField("dim_value") for size in entry.type.tensor_type.shape.dim)
 
 
 def _is_shifted(quantizer: onnx.NodeProto, graph: QuantizedGraph) -> bool:

@@ -41,6 +41,10 @@ class LayerChoice:
         exact = self.target.widest_exact_weights
         return exact if self.bits <= exact else MAX_BITS
 
+    def at_least(self, bits: int) -> LayerChoice:
+        """The same with so many bits, if it has fewer."""
+        return replace(self, bits=max(self.bits, bits))
+
 
 @dataclass(frozen=True)
 class Override:

@@ -191,8 +191,6 @@ class Recipe:
             found += [problem.replace("`weights.bits`", part).replace("`activations.bits`", part) for problem in told]
         return found
 
-    # ---- what each layer gets; of resolved recipes
-
     @property
     def _weights(self) -> LayerChoice:
         chosen = self.weights
@@ -205,6 +203,10 @@ class Recipe:
         assert chosen is not None and chosen.format is not None and chosen.allocation is not None
         return LayerChoice(chosen.format, chosen.bits, chosen.allocation)
 
+    @property
+    def _between_layers(self) -> LayerChoice:
+        return self._activations.at_least(self.resolved_target.between_bits)
+
     def weight_choice(self, layers: Sequence[Layer]) -> LayerChoice:
         """What a weight gets that these layers share: the widest that one asks for; without any what all get."""
         choices = []
@@ -216,14 +218,14 @@ class Recipe:
         return max(choices, key=lambda choice: choice.priority, default=self._weights)
 
     def activation_choice(self, layers: Sequence[Layer]) -> LayerChoice:
-        """What an activation gets that these layers share, likewise; without any what all get."""
+        """What an activation gets that these layers share, likewise; without any what those between layers get."""
         choices = []
         for layer in layers:
             choice = self._activations
             for override in self.overrides:
                 choice = override.on_activations(choice, self.resolved_target) if override.covers(layer) else choice
             choices.append(choice)
-        return max(choices, key=lambda choice: choice.priority, default=self._activations)
+        return max(choices, key=lambda choice: choice.priority, default=self._between_layers)
 
     def chosen(self, layers: Sequence[Layer]) -> list[Layer]:
         """The layers that are quantized.
@@ -256,8 +258,6 @@ class Recipe:
     def widths(self) -> str:
         """Like W4A8, or W4 for weights only."""
         return f"W{self.weights.bits:g}" + ("" if self.activations is None else f"A{self.activations.bits:g}")
-
-    # ---- as a mapping, and as JSON
 
     def to_dict(self) -> dict[str, Any]:
         """What was written: fields that differ from their defaults, as ``from_dict`` reads them."""

@@ -17,6 +17,7 @@ from onnxq.graph.clamps import CLAMPS
 from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 from onnxq.rewrite.dequantize import dequantized
+from onnxq.rewrite.integer_types import code_type
 
 BITS = 8
 BINARY = ("Add", "Mul")
@@ -34,9 +35,9 @@ def write_operands(graph: gs.Graph, names: Names, target: Target) -> None:
         if node.op == "MatMul" and isinstance(node.inputs[1], gs.Constant) and _is_dequantized(node.inputs[0]):
             node.inputs[1] = _matrix(graph, names, node.inputs[1], target)
         elif node.op == "HardSigmoid" and _is_quantized_behind(node.outputs[0], outputs):
-            _write_hard_sigmoid(graph, names, node)
+            _write_hard_sigmoid(graph, names, node, target)
         elif node.op in BINARY and _is_quantized_behind(node.outputs[0], outputs):
-            _write_operand(graph, names, node)
+            _write_operand(graph, names, node, target)
 
 
 def _is_dequantized(tensor: gs.Tensor) -> bool:
@@ -57,7 +58,7 @@ def _is_quantized_behind(tensor: gs.Tensor, outputs: set[int]) -> bool:
     return bool(readers[0].op == "QuantizeLinear")
 
 
-def _write_operand(graph: gs.Graph, names: Names, node: gs.Node) -> None:
+def _write_operand(graph: gs.Graph, names: Names, node: gs.Node, target: Target) -> None:
     """Make the one constant of a sum or product codes, unless small factors among large ones would suffer."""
     places = [place for place, tensor in enumerate(node.inputs) if is_float_constant(tensor)]
     if len(places) != 1 or not _is_dequantized(node.inputs[1 - places[0]]):
@@ -66,7 +67,7 @@ def _write_operand(graph: gs.Graph, names: Names, node: gs.Node) -> None:
     params = _range_of(operand.values)
     errors = np.abs(fake_quantize(operand.values, params, axis=0) - operand.values)
     if node.op == "Add" or (errors <= FACTOR_TOLERANCE * np.abs(operand.values)).all():
-        node.inputs[places[0]] = _as_codes(graph, names, operand.name, operand.values, params)
+        node.inputs[places[0]] = _as_codes(graph, names, operand.name, operand.values, params, target)
 
 
 def _range_of(values: NDArray[np.float32]) -> AffineParams:
@@ -74,13 +75,15 @@ def _range_of(values: NDArray[np.float32]) -> AffineParams:
 
 
 def _as_codes(
-    graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], params: AffineParams
+    graph: gs.Graph, names: Names, name: str, values: NDArray[np.float32], params: AffineParams, target: Target
 ) -> gs.Variable:
-    """What makes a constant of UINT8 codes."""
+    """What makes a constant of codes of the type that activations have."""
+    kind, offset = code_type(target)
+    codes = np.asarray(quantize(values, params, axis=0) - offset)
     inputs = [
-        gs.Constant(names.fresh(f"{name}/codes"), np.asarray(quantize(values, params, axis=0)).astype(np.uint8)),
+        gs.Constant(names.fresh(f"{name}/codes"), codes.astype(kind)),
         gs.Constant(names.fresh(f"{name}/scale"), params.scale.reshape(())),
-        gs.Constant(names.fresh(f"{name}/zero_point"), params.zero_point.astype(np.uint8).reshape(())),
+        gs.Constant(names.fresh(f"{name}/zero_point"), (params.zero_point - offset).astype(kind).reshape(())),
     ]
     return dequantized(graph, names, name, inputs, values.shape, axis=None)
 
@@ -100,7 +103,7 @@ def _matrix(graph: gs.Graph, names: Names, matrix: gs.Constant, target: Target) 
     return dequantized(graph, names, matrix.name, inputs, values.shape, axis=1)
 
 
-def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node) -> None:
+def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node, target: Target) -> None:
     """clip(alpha x + beta, 0, 1) as x + beta / alpha, quantized in steps of scale / alpha and read in steps of scale.
 
     The ends of the type do what the clip did; a range within 0 .. 1 is what that takes.
@@ -115,7 +118,7 @@ def _write_hard_sigmoid(graph: gs.Graph, names: Names, node: gs.Node) -> None:
         return
     name = node.outputs[0].name
     shift = np.array(beta / alpha, np.float32)
-    summand = _as_codes(graph, names, f"{name}/shift", shift, _range_of(shift))
+    summand = _as_codes(graph, names, f"{name}/shift", shift, _range_of(shift), target)
     node.op, node.attrs, node.inputs = "Add", {}, [node.inputs[0], summand]
     quantizer.inputs[1] = gs.Constant(names.fresh(f"{name}/wide_scale"), np.array(scale / alpha, np.float32))
 

@@ -10,10 +10,17 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
+from onnxq.core.target import Target
 from onnxq.formats.packing import pack
 
 INT2_OPSET = 25  # the first with INT2
+SIGNED_OFFSET = 128  # what an INT8 code lies below the UINT8 code of the same value
 WEIGHT_TYPES = {2: onnx.TensorProto.INT2, 4: onnx.TensorProto.INT4, 8: onnx.TensorProto.INT8}  # by width
+
+
+def code_type(target: Target) -> tuple[type[np.integer[Any]], int]:
+    """Of activations: the type of their codes, and what these lie below UINT8 codes of the same values."""
+    return (np.int8, SIGNED_OFFSET) if target.signed_activations else (np.uint8, 0)
 
 
 def container_width(bits: int) -> int:

@@ -15,18 +15,19 @@ import onnx_graphsurgeon as gs
 
 from onnxq.core.plan import Plan
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
+from onnxq.core.target import Target
 from onnxq.formats.affine import AffineParams
 from onnxq.graph.clamps import clamp_from_zero
 from onnxq.graph.names import Names
 from onnxq.rewrite.integer_biases import with_room_for_biases, write_integer_bias
 from onnxq.rewrite.integer_operands import write_operands
+from onnxq.rewrite.integer_types import code_type
 from onnxq.rewrite.integer_weights import parameter, write_integer_weight
 from onnxq.rewrite.move_codes import move_codes
 from onnxq.rewrite.notes import qdq_notes
 from onnxq.rewrite.sites import sites
 
 Clamp = tuple[int, int]  # the first and the last code
-SIGNED_OFFSET = 128  # what an INT8 code lies below the UINT8 code of the same value
 
 
 def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
@@ -40,8 +41,7 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
             tensor = _clamped(graph, names, tensor, params, site.point.rank)
         elif narrow:
             tensor, clamp = _as_clamp_of_codes(tensor, params)
-        offset = SIGNED_OFFSET if target.signed_activations else 0
-        site.redirect(_activation(graph, names, site.tensor.name, tensor, params, offset, clamp))
+        site.redirect(_activation(graph, names, site.tensor.name, tensor, params, target, clamp))
     layers, integer_biases = set(plan.layers), plan.target.integer_biases
     for name, quantized in plan.weights.items():
         weight = tensors[name]
@@ -103,12 +103,12 @@ def _activation(
     name: str,
     tensor: gs.Tensor,
     params: AffineParams,
-    offset: int,
+    target: Target,
     clamp: Clamp | None,
 ) -> gs.Variable:
     """The quantized tensor; new names begin with ``name``."""
     scale = gs.Constant(names.fresh(f"{name}/scale"), parameter(params.scale))
-    kind = np.int8 if offset else np.uint8
+    kind, offset = code_type(target)
     zero_point = gs.Constant(names.fresh(f"{name}/zero_point"), parameter((params.zero_point - offset).astype(kind)))
     codes = gs.Variable(names.fresh(f"{name}/codes"), kind, tensor.shape)
     dequantized = gs.Variable(names.fresh(f"{name}/quantized"), tensor.dtype, tensor.shape)
@@ -118,7 +118,7 @@ def _activation(
     )
     if clamp is not None:
         bounds = [
-            gs.Constant(names.fresh(f"{name}/{end}"), np.array(bound, kind))
+            gs.Constant(names.fresh(f"{name}/{end}"), np.array(bound - offset, kind))
             for end, bound in zip(("first", "last"), clamp, strict=True)
         ]
         all_codes, codes = codes, gs.Variable(names.fresh(f"{name}/clamped"), kind, tensor.shape)

@@ -452,3 +452,39 @@ def test_the_last_layer_of_a_small_file():
     assert (widths["w1"], widths["w4"]) == (7, 5)
     asked = quantized(small_network(), images(64), weight_bits=4, edge_bits=6).plan.weights
     assert {asked[name].bits.max() for name in ("w1", "w4")} == {6}
+
+
+def test_what_no_layer_reads_has_eight_bits():
+    model = parse(
+        """g (float[n,3,8,8] input) => (float[n,5] y) {
+            a = Conv (input, w1) r = Relu (a) q = MaxPool <kernel_shape = [2, 2]> (r)
+            b = Conv (q, w2) s = Add (b, q) t = Relu (s) c = Conv (t, w2) u = Relu (c)
+            p = ReduceMean <keepdims = 0> (u, axes) y = Gemm <transB = 1> (p, w4)
+        }""",
+        {"w1": normal(4, 3, 3, 3), "w2": normal(4, 4, 1, 1), "w4": normal(5, 4), "axes": np.int64([2, 3])},
+    )
+    planned = quantized(model, images(64), act_bits=4).plan.activations
+    assert {name: int(params.bits.max()) for name, params in planned.items()} == {
+        "input": 8,  # the first layer's
+        "r": 4, "q": 4, "t": 4,  # a layer reads these, the first through the pooling
+        "b": 8, "u": 8, "p/pooled": 8, "p": 8,  # sums and means do, and the last layer
+    }  # fmt: skip
+
+
+def test_what_comes_behind_the_last_layer_is_computed_in_float(tmp_path):
+    """Scores and sizes of boxes side by side, say: a range for both would leave few codes to one."""
+    model = parse(
+        """g (float[n,3,8,8] input) => (float[n,4,6,6] y) {
+            a = Conv (input, w1) r = Relu (a) b = Conv (r, w2) c = Conv (r, w3)
+            s = Sigmoid (b) m = Mul (c, c) y = Concat <axis = 1> (s, m)
+        }""",
+        {"w1": normal(4, 3, 3, 3), "w2": normal(2, 4, 1, 1), "w3": 9 * normal(2, 4, 1, 1)},
+    )
+    x = images(64)
+    result = quantized(model, x)
+    assert set(result.plan.activations) == {"input", "r", "b", "c"}
+    found = onnxq.check(saved(result.model, tmp_path))
+    assert not found.in_float
+    assert set(found.others) == {"Sigmoid", "Mul", "Concat"}
+    got, want = (exact_session(each).run(None, {"input": x})[0][:, :2] for each in (result.model, model))
+    assert np.abs(got - want).max() < 0.02

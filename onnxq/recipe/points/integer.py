@@ -10,6 +10,7 @@ from onnxq.core.points import QuantPoint
 from onnxq.recipe.points.base import POINTS, Points, all_readers, point_at
 from onnxq.recipe.targets.onnxruntime import OnnxRuntime
 
+MULTIPLYING = ("Conv", "Gemm", "MatMul")
 ROOTS = ("Sqrt", "Pow", "Reciprocal", "Log")
 
 
@@ -30,27 +31,53 @@ class AroundIntegerKernels(Points):
     def of(self, network: Network) -> list[QuantPoint]:
         """As ``Points.of``."""
         computed = ("Conv", "Gemm", *self.facts.fused_operators)
-        made = [node.outputs[0] for node in network.nodes if node.op in computed and self._is_wanted(network, node)]
-        products = [network.behind_activation(tensor) for tensor in made if tensor in network.feature_maps]
+        made = [node for node in network.nodes if node.op in computed and self._is_wanted(network, node)]
+        read = self._before_layers(network)
+        products = [
+            behind
+            for node in made
+            if node.outputs[0] in network.feature_maps
+            and (behind := network.behind_activation(node.outputs[0])) is not None
+            and (behind in read or node.op in self.facts.quantized_outputs)
+        ]
         factors = [tensor for node in network.nodes if self._is_product(network, node) for tensor in node.inputs]
-        others = dict.fromkeys(tensor for tensor in products if tensor is not None)
+        others = dict.fromkeys(products)
         others |= dict.fromkeys(tensor for tensor in factors if tensor in network.feature_maps)
         tensors = {**dict.fromkeys(layer.input for layer in network.layers), **others}
         shares = self._shared(network, set(tensors))
+        readers = {tensor: network.layers_reading(tensor) for tensor in tensors}
+        for tensor, source in shares.items():  # who reads a copy of its values
+            readers[source] = (*readers[source], *network.layers_reading(tensor))
         points = [
-            self._point(network, tensor, tensor not in others, None) for tensor in tensors if tensor not in shares
+            self._point(network, tensor, readers[tensor], tensor not in others, None)
+            for tensor in tensors
+            if tensor not in shares
         ]
-        return points + [self._point(network, tensor, True, source) for tensor, source in shares.items()]
+        return points + [
+            self._point(network, tensor, network.layers_reading(tensor), True, source)
+            for tensor, source in shares.items()
+        ]
 
-    def _point(self, network: Network, tensor: str, for_layers_only: bool, shares: str | None) -> QuantPoint:
+    def _point(
+        self, network: Network, tensor: str, layers: tuple[str, ...], for_layers_only: bool, shares: str | None
+    ) -> QuantPoint:
         return point_at(
             network,
             tensor,
             all_readers(network, tensor),
-            layers=network.layers_reading(tensor),
+            layers=layers,
             for_layers_only=for_layers_only,
             shares=shares,
         )
+
+    @staticmethod
+    def _before_layers(network: Network) -> set[str]:
+        """Tensors that a layer or product comes behind: what is computed of results alone stays as exact as it is."""
+        found: set[str] = set()
+        for node in reversed(network.nodes):
+            if node.op in MULTIPLYING or not found.isdisjoint(node.outputs):
+                found.update(node.inputs)
+        return found
 
     @staticmethod
     def _is_product(network: Network, node: Node) -> bool:

@@ -3,7 +3,7 @@
 A part of ``recipe``; writers are in ``rewrite``. Importing this package registers the targets that come with onnxq.
 """
 
-from onnxq.recipe.targets import onnxq, onnxruntime, qdq, tensorrt
+from onnxq.recipe.targets import arm, onnxq, onnxruntime, openvino, qdq, qnn, tensorrt
 from onnxq.recipe.targets.base import TARGETS
 
-__all__ = ["TARGETS", "onnxq", "onnxruntime", "qdq", "tensorrt"]
+__all__ = ["TARGETS", "arm", "onnxq", "onnxruntime", "openvino", "qdq", "qnn", "tensorrt"]

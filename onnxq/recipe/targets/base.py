@@ -19,9 +19,13 @@ class IntegerTarget(Target):
 
     Attributes:
         runs_here: it is the runtime that onnxq itself runs on, and can be asked what it makes of a file.
+        activation_types: in which its kernels take activations.
+        session_entries: entries of the session's configuration, by name, with which it does here as it does there.
     """
 
     runs_here: ClassVar[bool] = False
+    activation_types: ClassVar[tuple[str, ...]] = ("UINT8",)
+    session_entries: ClassVar[tuple[tuple[str, str], ...]] = ()
     centred_weights: ClassVar[bool] = True
     writer: ClassVar[str] = "qdq"
     act_granularity: ClassVar[Granularity] = Granularity.PER_TENSOR

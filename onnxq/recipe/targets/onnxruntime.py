@@ -25,6 +25,7 @@ class OnnxRuntime(IntegerTarget):
     act_bits: ClassVar[tuple[int, ...] | None] = (4, 5, 6, 7, 8)
     affine_weights: ClassVar[str] = "signed"
     last_weight_bits: ClassVar[int] = 5  # often a fourth of all weights, and files are to be small
+    between_bits: ClassVar[int] = 8  # sums and gates: 8 bits cost nothing there, fewer cost a clamp
     widest_exact_weights: ClassVar[int] = 7  # 8 bits saturate the 16-bit sums of pairs of x86 without VNNI
     zero_in_range: ClassVar[bool] = True
     bits_per_channel: ClassVar[bool] = True
@@ -32,6 +33,7 @@ class OnnxRuntime(IntegerTarget):
     most_streamed: ClassVar[int] = 2**24  # more take seconds, and gigabytes, to unpack
     clamps_codes: ClassVar[bool] = True
     integer_biases: ClassVar[bool] = True
+    quantized_outputs: ClassVar[tuple[str, ...]] = ("Conv", "ConvTranspose")  # a Gemm or MatMul can return float
     fused_operators: ClassVar[tuple[str, ...]] = (
         *("Add", "Mul", "AveragePool", "GlobalAveragePool", "Concat", "LeakyRelu", "Sigmoid", "HardSigmoid", "MatMul"),
     )

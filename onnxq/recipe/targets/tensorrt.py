@@ -19,3 +19,4 @@ class TensorRT(IntegerTarget):
     affine_activations: ClassVar[str] = "signed"
     centred_activations: ClassVar[bool] = True
     signed_activations: ClassVar[bool] = True
+    activation_types: ClassVar[tuple[str, ...]] = ("INT8",)
