@@ -75,6 +75,9 @@ ONNXQ_HD float into_range(float code, FixedPointFormat format) {
   return code > half - 1.0f ? half - 1.0f : code;
 }
 
+// -bits; the one number that has no opposite gets the largest, which makes infinity of a power of two as well.
+ONNXQ_HD int32_t negated(int32_t bits) { return bits == INT32_MIN ? INT32_MAX : -bits; }
+
 // x on the grid of step 2^-fraction_bits; NaN stays NaN.
 ONNXQ_HD float fixed_point(float x, float inverse_step, float step, FixedPointFormat format) {
   return into_range(round_to(x * inverse_step, format.rounding), format) * step;

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq._version import __version__
+from onnxq.core.checks import check_type
 from onnxq.core.plan import Plan
 from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
@@ -22,8 +23,9 @@ from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.compact import compact
 from onnxq.graph.conversion import to_graph, to_model
-from onnxq.graph.model_files import fingerprint, fixed_batch_size, load_model, set_metadata, size_of
+from onnxq.graph.model_files import as_model, fingerprint, fixed_batch_size, set_metadata, size_of
 from onnxq.graph.normalize import normalize
+from onnxq.graph.understanding import understanding
 from onnxq.observe.calibrate import calibrate
 from onnxq.operators import fixed_point_conv
 from onnxq.recipe import Recipe
@@ -34,6 +36,7 @@ from onnxq.refine.held_back import EVERY, HeldBack
 from onnxq.refine.take_steps import Distances, take_steps
 from onnxq.rewrite import carry_out
 from onnxq.rewrite.integer_types import INT2_OPSET
+from onnxq.runtime.sessions import check_loads
 
 Batches = Iterable[NDArray[np.float32]]
 WITHOUT_STATISTICS = (
@@ -82,8 +85,13 @@ def quantize(
 
     Raises:
         OnnxqError: an input cannot be read, the statistics belong to another model, or images are missing.
+        TypeError: an argument is of another type.
     """
-    source = load_model(model) if isinstance(model, (str, Path)) else model
+    source = as_model(model)
+    check_loads(source)
+    check_type("recipe", recipe, Recipe)
+    check_type("images", images, (Iterable, type(None)))
+    check_type("statistics", statistics, (Statistics, str, Path, type(None)))
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     if not isinstance(hold_back, int) or hold_back < 0 or hold_back == 1:
         raise OnnxqError(f"`hold_back` must be a whole number of at least 2, or 0 for none, not {hold_back!r}")
@@ -170,10 +178,11 @@ def _passes(steps: list[Refinement]) -> int:
 def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Recipe) -> Draft:
     """The draft before any step."""
     points = recipe.resolved_points
-    graph = to_graph(source, _opset(recipe), shapes=points.needs_shapes)
-    normalize(graph, for_integer_kernels=points.for_integer_kernels)
-    network = network_of(graph)
-    plan = decide(network.layers, points.of(network), statistics, recipe)
+    with understanding():
+        graph = to_graph(source, _opset(recipe), shapes=points.needs_shapes)
+        normalize(graph, for_integer_kernels=points.for_integer_kernels)
+        network = network_of(graph)
+        plan = decide(network.layers, points.of(network), statistics, recipe)
     notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]
     return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))
 

@@ -7,9 +7,16 @@ from typing import Any
 import click
 
 import onnxq
-from onnxq.core.files import check_writable
 from onnxq.recipe import POINTS, TARGETS
-from onnxq_cli.common import data_options, describe_data, make_loader, progress, provider_option, report_skipped
+from onnxq_cli.common import (
+    check_outputs,
+    data_options,
+    describe_data,
+    make_loader,
+    progress,
+    provider_option,
+    report_skipped,
+)
 
 
 @click.command("calibrate")
@@ -49,7 +56,7 @@ def command(
     \b
     onnxq calibrate resnet50.onnx --data imagenet/train -n 512 -o resnet50.stats.npz
     """
-    check_writable(output)
+    check_outputs(output, models=[model], inputs=[data, loading["classes"]])
     loader = make_loader(model, data, "calib", images, provider, **loading)
     with progress("calibrating", len(loader)) as update:
         statistics = onnxq.calibrate(

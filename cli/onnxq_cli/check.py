@@ -11,7 +11,7 @@ from onnxq.inspection.check import check
 from onnxq.inspection.report import Check
 from onnxq.recipe.targets import TARGETS
 from onnxq.recipe.targets.base import IntegerTarget
-from onnxq_cli.common import json_option, size_text, write_json
+from onnxq_cli.common import check_outputs, json_option, size_text, write_json
 
 SHOWN = 20  # layers; --json has all
 WITH_KERNELS = [name for name in TARGETS.names() if isinstance(TARGETS.parse(name), IntegerTarget)]
@@ -33,6 +33,7 @@ def command(model: str, target: str, json_path: str | None) -> None:
     \b
     onnxq check resnet50.w4a8.onnx
     """
+    check_outputs(json_path, models=[model])
     found = check(model, target)
     click.echo(f"{model}: {_facts(found)}")
     whole, left = len(found.layers), found.in_float

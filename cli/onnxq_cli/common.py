@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from onnxq.core.files import check_writable, replacing
+from onnxq.core.files import check_output, replacing
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
 from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import load_model, metadata
+from onnxq.graph.model_files import files_beside, load_model, metadata
 from onnxq.runtime.providers import resolve_provider
 
 PRESETS = {
@@ -133,11 +133,18 @@ def make_loader(
     )
 
 
-def check_output(model: str, output: str) -> None:
-    """Find out before long work whether the result can be written, and that it is not the model itself."""
-    if Path(output).exists() and Path(model).exists() and Path(output).samefile(model):
-        raise OnnxqError(f"{output} is the model itself; give another name with -o")
-    check_writable(output)
+def check_outputs(*outputs: str | None, models: Sequence[str], inputs: Sequence[str | None] = ()) -> None:
+    """Find out before long work whether results can be written, and that they destroy nothing that the command reads.
+
+    Args:
+        outputs: files to be written. models: ONNX files; what they have beside them counts.
+        inputs: other files, folders and data sets (``--data``) that are read.
+    """
+    read: list[str | Path] = [*models, *(path for model in models for path in files_beside(model))]
+    read += [path for given in inputs if given for path in (given, given.partition(":")[2]) if path]
+    for output in outputs:
+        if output is not None:
+            check_output(output, read)
 
 
 @contextmanager

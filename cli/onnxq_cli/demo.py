@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 import onnxq
+from onnxq.core.files import replacing
 from onnxq.data.demo.models import DEMO_MODELS, bundled_model
 from onnxq.errors import OnnxqError
 from onnxq.flow import passes_of
@@ -58,7 +58,7 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
         report: list[dict[str, object]] = []
         for name in DEMO_MODELS:
             source = folder / f"{name.removeprefix('demo_')}.onnx"
-            shutil.copyfile(bundled_model(name), source)
+            _copy(bundled_model(name), source)
             files = [source, *_quantize(source, provider)]
             loader = make_loader(str(source), "demo", "test", images, provider, batch_size=50)
             with progress("evaluating", len(loader)) as update:
@@ -69,6 +69,15 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
         click.echo(f"\n{LEGEND}")
         click.echo(f"\nThe files are in {output_dir}." if output_dir else "\nKeep the files with: onnxq demo -o DIR")
         write_json(json_path, {"models": report})
+
+
+def _copy(bundled: Path, target: Path) -> None:
+    """Put a bundled model into the folder, unless another file has its name."""
+    content = bundled.read_bytes()
+    if target.exists() and target.read_bytes() != content:
+        raise OnnxqError(f"{target} is there already, and not the demo's: give another folder")
+    with replacing(target) as temporary:
+        temporary.write_bytes(content)
 
 
 def _quantize(source: Path, provider: str) -> list[Path]:

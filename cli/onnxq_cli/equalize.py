@@ -6,7 +6,7 @@ import click
 
 import onnxq
 from onnxq.graph.model_files import save_model
-from onnxq_cli.common import check_output
+from onnxq_cli.common import check_outputs
 
 
 @click.command("equalize")
@@ -23,7 +23,7 @@ def command(model: str, stats: str, output: str) -> None:
     onnxq equalize mobilenet.onnx --stats mobilenet.stats.npz -o mobilenet.equal.onnx
     onnxq calibrate mobilenet.equal.onnx --data imagenet/train -o mobilenet.equal.stats.npz
     """
-    check_output(model, output)
+    check_outputs(output, models=[model], inputs=[stats])
     result, scaled = onnxq.equalize(model, stats)
     save_model(result, output)
     click.echo(f"{output}: {scaled} tensors scaled")

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxq
-from onnxq.core.files import check_writable
 from onnxq.data.datasets.folder import ImageFolder
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
@@ -21,6 +20,7 @@ from onnxq.evaluation.evaluate import Evaluation
 from onnxq.evaluation.metrics import DEFAULT
 from onnxq.graph.model_files import load_model, metadata
 from onnxq_cli.common import (
+    check_outputs,
     data_options,
     describe_data,
     json_option,
@@ -64,8 +64,7 @@ def command(
     \b
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     """
-    if json_path is not None:
-        check_writable(json_path)
+    check_outputs(json_path, models=models, inputs=[data, loading["classes"]])
     metrics = metrics or _asked_for(models) or DEFAULT
     loader = make_loader(models[0], data, "test", images, provider, **loading)
     with progress("evaluating", len(loader)) as update:

@@ -8,7 +8,7 @@ import click
 
 from onnxq.graph.expand import expand
 from onnxq.graph.model_files import load_model, save_model
-from onnxq_cli.common import check_output, size_text
+from onnxq_cli.common import check_outputs, size_text
 
 
 @click.command("expand")
@@ -22,6 +22,6 @@ def command(model: str, output: str) -> None:
     \b
     onnxq expand resnet50.w4a8.onnx -o resnet50.int8.onnx
     """
-    check_output(model, output)
+    check_outputs(output, models=[model])
     save_model(expand(load_model(model)), output)
     click.echo(f"{output}: {size_text(Path(output).stat().st_size)}, from {size_text(Path(model).stat().st_size)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from onnxq.graph.model_files import metadata, save_model
-from onnxq_cli.common import PRESETS, size_text
+from onnxq_cli.common import PRESETS, check_outputs, size_text
 
 
 @click.command("export")
@@ -41,6 +41,7 @@ def command(
     """
     from onnxq.export.torchvision import export_model  # torch takes seconds to import
 
+    check_outputs(output, models=[], inputs=[weights])
     preprocessing = PRESETS[preset] if preset else None
     model = export_model(
         arch,

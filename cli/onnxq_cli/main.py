@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
 import click
 
 import onnxq
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 from onnxq_cli.words import OPTIONS, in_options
 
 # Commands are imported when they are asked for: `onnxq --help` is quick.
@@ -55,9 +56,30 @@ def _group(debug: bool) -> None:
     """
 
 
+LONGEST_MESSAGE = 1_000  # characters
+
+
+class _Terminated(BaseException):
+    """Somebody asked this process to end: what is half done is undone on the way out, as with Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}; take smaller images or batches" if str(error) else "out of memory"
+    text = first_line(error)
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+
+
 def main() -> None:
-    """Entry point: errors are one line on stderr; exit code 1, or 2 for wrong usage, 130 for Ctrl-C."""
+    """Entry point: errors are one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM."""
     debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _group(standalone_mode=False)
     except click.exceptions.Abort:
@@ -66,10 +88,13 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (OnnxqError, MemoryError, BrokenPipeError) as error:
+    except _Terminated:
+        click.echo("terminated", err=True)
+        sys.exit(143)
+    except (OnnxqError, MemoryError, OSError) as error:
         if debug:
             raise
-        click.echo(f"error: {in_options(str(error) or type(error).__name__, OPTIONS)}", err=True)
+        click.echo(f"error: {in_options(_one_line(error), OPTIONS)}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("aborted", err=True)

@@ -20,7 +20,7 @@ from onnxq.recipe.flat import OPTIONS
 from onnxq.refine.held_back import not_held_back
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
-    check_output,
+    check_outputs,
     image_options,
     make_loader,
     options,
@@ -138,7 +138,8 @@ recipe_options = options(
     click.option(
         "--target",
         type=choice("target"),
-        help="Who is to run the file. onnxruntime: fused integer kernels; tensorrt: symmetric INT8; both: --bits 8.",
+        help="Who is to run the file. onnxruntime, arm: its integer kernels on x86 and on ARM; openvino, qnn and "
+        "tensorrt: --bits 8.",
     ),
 )
 
@@ -178,7 +179,7 @@ def command(
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --weights apot -o resnet50.apot.onnx
     onnxq quantize resnet50.onnx --weight-bits 4 --act-bits none -o resnet50.w4.onnx
     """
-    check_output(model, output)
+    check_outputs(output, models=[model], inputs=[stats, data, alpha_file, recipe, fields["classes"]])
     loading = {name: fields.pop(name) for name in IMAGE_OPTIONS}
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}

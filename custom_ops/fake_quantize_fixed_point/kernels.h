@@ -20,7 +20,7 @@ struct FixedPointFunction {
 
 ONNXQ_HD FixedPointFunction function_of(const FixedPointParameters& p, int64_t channel) {
   const int32_t fraction_bits = p.fraction_bits[p.per_channel ? channel : 0];
-  return {ldexpf(1.0f, fraction_bits), ldexpf(1.0f, -fraction_bits), p.format};
+  return {ldexpf(1.0f, fraction_bits), ldexpf(1.0f, negated(fraction_bits)), p.format};
 }
 
 ONNXQ_DECLARE_ELEMENTWISE(fixed_point, FixedPointParameters)

@@ -22,7 +22,7 @@ int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 void ONNXQ_KERNEL(fixed_point_conv)(const FixedPointConvCall& call, int64_t image, int64_t output, double* sums) {
   const FixedPointConvShape& s = call.shape;
   const int32_t fraction_bits = call.fraction_bits[call.per_channel ? output : 0];
-  const float inverse_step = ldexpf(1.0f, fraction_bits), step = ldexpf(1.0f, -fraction_bits);
+  const float inverse_step = ldexpf(1.0f, fraction_bits), step = ldexpf(1.0f, negated(fraction_bits));
   const float* planes = first_plane(call, image, output);
   const float* weights = call.weight + output * s.inputs * s.kernel_h * s.kernel_w;
   float* y = call.y + (image * s.outputs + output) * s.out_h * s.out_w;

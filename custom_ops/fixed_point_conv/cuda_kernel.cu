@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kThreads) conv_kernel(const FixedPointConvCall
     const int64_t column = i % s.out_w, row = i / s.out_w % s.out_h;
     const int64_t output = i / plane % s.outputs, image = i / plane / s.outputs;
     const int32_t fraction_bits = call.fraction_bits[call.per_channel ? output : 0];
-    const float inverse_step = ldexpf(1.0f, fraction_bits), step = ldexpf(1.0f, -fraction_bits);
+    const float inverse_step = ldexpf(1.0f, fraction_bits), step = ldexpf(1.0f, negated(fraction_bits));
     const float* x = first_plane(call, image, output);
     const float* weight = call.weight + output * s.inputs * s.kernel_h * s.kernel_w;
     double sum = 0.0;

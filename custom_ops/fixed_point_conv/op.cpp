@@ -10,6 +10,8 @@ namespace onnxq {
 namespace {
 
 constexpr const char* kName = "FixedPointConv";
+constexpr int64_t kLargest = (int64_t{1} << 31) - 1;
+constexpr int64_t kMostValues = int64_t{1} << 40;  // of an output, far beyond what memory holds
 using Values = std::vector<int64_t>;
 
 template <Provider kProvider>
@@ -26,19 +28,32 @@ struct Kernel {
     group = info.GetAttribute<int64_t>("group");
     if (strides.size() != 2 || pads.size() != 4 || dilations.size() != 2 || group < 1)
       fail(kName, "strides and dilations must have 2 values, pads 4, and group must be positive");
+    // Bounds that keep all sums and products of them and of sizes within 64 bits.
     for (const Values* values : {&strides, &dilations})
-      if (values->at(0) < 1 || values->at(1) < 1) fail(kName, "strides and dilations must be positive");
+      for (int64_t value : *values)
+        if (value < 1 || value > kLargest) fail(kName, "strides and dilations must lie between 1 and 2^31 - 1");
+    for (int64_t value : pads)
+      if (value < 0 || value > kLargest) fail(kName, "pads must lie between 0 and 2^31 - 1");
+    if (group > kLargest) fail(kName, "group must be below 2^31");
   }
 
   FixedPointConvShape shape_of(const Values& x, const Values& w) const {
+    for (const Values* sizes : {&x, &w})
+      for (int64_t size : *sizes)
+        if (size > kLargest) fail(kName, "sizes must be below 2^31");
     if (x.size() != 4 || w.size() != 4 || x[1] != w[1] * group || w[0] % group)
       fail(kName, "x must be [N, C, H, W] and the weight [M, C / group, kh, kw]");
     const auto output = [&](int64_t size, int64_t padding, int64_t kernel, size_t d) {
       const int64_t room = size + padding - (dilations[d] * (kernel - 1) + 1);
       return room < 0 ? 0 : room / strides[d] + 1;
     };
-    return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], w[3], output(x[2], pads[0] + pads[2], w[2], 0),
-            output(x[3], pads[1] + pads[3], w[3], 1), strides[0], strides[1], pads[0], pads[1], dilations[0],
+    const int64_t out_h = output(x[2], pads[0] + pads[2], w[2], 0), out_w = output(x[3], pads[1] + pads[3], w[3], 1);
+    int64_t values = 1;
+    for (int64_t size : {x[0], w[0], out_h, out_w})
+      if (__builtin_mul_overflow(values, size, &values) || values > kMostValues)
+        fail(kName, "the output is too large");
+    return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], w[3], out_h,
+            out_w, strides[0], strides[1], pads[0], pads[1], dilations[0],
             dilations[1], group};
   }
 
@@ -84,7 +99,10 @@ struct FixedPointConv : Operator<FixedPointConv<kProvider>, Kernel<kProvider>, k
   static OrtStatusPtr InferOutputShape(Ort::ShapeInferContext& context) noexcept {
     return as_status([&] {
       const auto &x = context.GetInputShape(0), &weight = context.GetInputShape(1);
-      if (x.size() != 4 || weight.size() != 4) return;
+      for (const Values* sizes : {&x, &w})
+      for (int64_t size : *sizes)
+        if (size > kLargest) fail(kName, "sizes must be below 2^31");
+    if (x.size() != 4 || weight.size() != 4) return;
       const Ort::ShapeInferContext::Shape shape{x[0], weight[0], "onnxq_height", "onnxq_width"};
       Ort::ThrowOnError(context.SetOutputShape(0, shape));
     });

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+LARGEST = 1e300  # far beyond what any parameter can be
+
 
 def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> list[str]:
     """Whether ``value`` is a finite number between the bounds, both included.
@@ -13,12 +15,23 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
     >>> number("bits", "four")
     ["`bits` must be a number, not 'four'"]
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return [f"`{name}` must be a number, not {value!r}"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST < value < LARGEST:
+        return [f"`{name}` must be a number, not {value!r:.60}"]
     if not low <= value <= high:
         bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         return [f"`{name}` must {'be' if high == math.inf else 'lie'} {bounds}, not {value:g}"]
     return []
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
+    """Whether an argument is what it must be.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        raise TypeError(f"`{name}` must be {wanted}, not {type(value).__name__}")
 
 
 def boolean(name: str, value: object) -> list[str]:

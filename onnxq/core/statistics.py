@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.core.files import UNREADABLE, replacing
-from onnxq.core.histogram import BINS
+from onnxq.core.files import replacing
+from onnxq.core.npz import opened
+from onnxq.core.statistics_checks import ROW, arrays_problem, channels_of, meta_problem
 from onnxq.core.tensor_statistics import TensorStatistics
 from onnxq.errors import OnnxqError
 
 FORMAT = 2  # of the file; 1 did not say how the statistics were made
+LONGEST_META = 2**28  # bytes
 ARRAYS = ("minimum", "maximum", "sum", "sum_squares", "anchor", "histogram")  # fields with one row a channel
 FloatArray = NDArray[np.float64]
 
@@ -152,23 +154,18 @@ class Statistics:
         Raises:
             OnnxqError: it is missing, truncated, or something else.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                arrays = {name: file[name] for name in ARRAYS}
-                moving = file.get("moving")
-        except FileNotFoundError as error:
-            raise OnnxqError(f"{path}: no such file; make it with `onnxq calibrate`") from error
-        except (*UNREADABLE, AttributeError) as error:
-            raise OnnxqError(
-                f"{path}: not a statistics file, or a truncated one; run `onnxq calibrate` again"
-            ) from error
-        if (
-            not isinstance(meta, dict)
-            or meta.get("format") not in (1, FORMAT)
-            or arrays["histogram"].shape[1:] != (BINS,)
-        ):
-            raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
+        with opened(path, "a statistics file of `onnxq calibrate`") as file:
+            meta = json.loads(str(file.read("meta", LONGEST_META)[()]))
+            if isinstance(meta, dict) and meta.get("format") not in (1, FORMAT):
+                raise OnnxqError(f"{path}: statistics of another version of onnxq; run `onnxq calibrate` again")
+            problem = meta_problem(meta)
+            if not problem:
+                rows = channels_of(meta)
+                arrays = {name: file.read(name, rows * ROW[name]) for name in ARRAYS}
+                moving = file.read("moving", (rows + len(meta["tensors"])) * 8) if "moving" in file else None
+                problem = arrays_problem(meta, arrays, moving)
+            if problem:
+                raise OnnxqError(f"{path}: damaged statistics, {problem}; run `onnxq calibrate` again")
         tensors, averages = {}, {}
         start = 0
         for position, entry in enumerate(meta["tensors"]):

@@ -12,6 +12,7 @@ A part of ``data``, read by the command line and written by ``export``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from PIL import Image
 
 from onnxq.errors import OnnxqError
 
+LARGEST = 8192  # pixels a side
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -55,7 +57,7 @@ class Preprocessing:
                 text = values[name]
                 try:
                     value = json.loads(text)
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):  # ValueError: a number of thousands of digits, too
                     value = text  # a bare word
                 fields[name] = tuple(value) if isinstance(value, list) else value
         return replace(Preprocessing(), **fields).checked()
@@ -71,13 +73,16 @@ class Preprocessing:
         Raises:
             OnnxqError: it does not.
         """
+        if not isinstance(self.interpolation, str):
+            raise OnnxqError("preprocessing: `interpolation` must be a word")
         numbers = [*_sequence(self.input_size), *_sequence(self.mean), *_sequence(self.std)]
         sizes = [size for size in (self.resize, self.crop) if size is not None]
-        if not all(isinstance(value, (int, float)) for value in numbers) or not all(
-            isinstance(size, int) and size > 0 for size in sizes
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers) or not all(
+            isinstance(size, int) and 0 < size <= LARGEST for size in sizes
         ):
             raise OnnxqError(
-                f"preprocessing must be given in numbers, a list of three for each of size, mean, std: {self}"
+                f"preprocessing must be given in numbers up to {LARGEST}, a list of three for each of size, mean, std: "
+                f"{self!s:.200}"
             )
         channels = self.input_size[0] if len(self.input_size) == 3 else 0
         if channels not in (1, 3) or len(self.mean) != channels or len(self.std) != channels or 0 in self.std:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -95,6 +96,8 @@ def evaluate(
     Raises:
         OnnxqError: a file cannot be run, an image cannot be read, or outputs are not what a metric is for.
     """
+    if isinstance(paths, (str, Path)) or not len(paths):
+        raise TypeError("`paths` must be a list of files, at least one")
     tallies = []
     for path in map(Path, paths):
         if not path.is_file():
@@ -103,6 +106,10 @@ def evaluate(
         tallies.append(_Tally(path, make_session(path, provider, native=native), own))
     images = 0
     for batch in batches:
+        if len(batch.labels) != len(batch.images) or (len(batch.labels) and np.min(batch.labels) < 0):
+            raise OnnxqError("labels must be numbers of classes from 0 on, one for each image")
+        if not np.isfinite(batch.images).all():
+            raise OnnxqError(f"NaN or infinite values in images {images} to {images + len(batch.images) - 1}")
         for tally in tallies:  # all files are on the same provider
             check_batch(tally.session, batch.images, str(tally.path))
         images_there = on_device(batch.images, tallies[0].session)

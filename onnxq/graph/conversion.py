@@ -41,12 +41,20 @@ def to_graph(model: onnx.ModelProto, opset: int = OPSET, *, shapes: bool = False
         except (RuntimeError, onnx.version_converter.ConvertError) as error:
             first_line = str(error).splitlines()[0]
             raise OnnxqError(f"cannot convert the model from opset {version} to {opset}: {first_line}") from error
-    if shapes:
-        model = onnx.shape_inference.infer_shapes(model)
+    if shapes or model.graph.value_info:
+        model = _with_inferred_shapes(model)
     graph = gs.import_onnx(model)
     # graphsurgeon keeps the model's own list and adds to it on export: give the graph a copy.
     graph.import_domains = [onnx.helper.make_opsetid(entry.domain, entry.version) for entry in model.opset_import]
     return graph
+
+
+def _with_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Types and shapes of all tensors as they follow from the inputs: what a file says of others may be wrong."""
+    stripped = onnx.ModelProto()
+    stripped.CopyFrom(model)
+    del stripped.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(stripped)
 
 
 def to_model(graph: gs.Graph, source: onnx.ModelProto) -> onnx.ModelProto:

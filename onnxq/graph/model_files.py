@@ -8,8 +8,9 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from onnxq.core.checks import check_type
 from onnxq.core.files import replacing
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 
 MAX_PROTOBUF = 2**31 - 1  # bytes; a larger model needs external data
 
@@ -21,7 +22,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         OnnxqError: it is missing, unreadable, truncated or not an ONNX model.
     """
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), format="protobuf")
     except FileNotFoundError as error:
         missing = getattr(error, "filename", None) or path
         raise OnnxqError(f"{path}: no such file" if str(missing) == str(path) else f"{path}: {error}") from error
@@ -29,17 +30,45 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         raise OnnxqError(f"{path}: cannot be read: {error.strerror or error}") from error
     except DecodeError as error:
         raise OnnxqError(f"{path}: not an ONNX model, or a truncated one; export or copy it again") from error
-    except (onnx.checker.ValidationError, ValueError) as error:  # external data: missing, or shorter than it says
-        raise OnnxqError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    except MemoryError as error:
+        raise OnnxqError(f"{path}: too large for this machine's memory") from error
+    except Exception as error:  # external data: missing, shorter than it says, or elsewhere
+        raise OnnxqError(f"{path}: cannot be loaded: {first_line(error)}") from error
     if not model.graph.node:
         raise OnnxqError(f"{path}: not an ONNX model, or an empty one")
     try:
         onnx.checker.check_model(without_weights(model))
         for tensor in model.graph.initializer:
             onnx.checker.check_tensor(tensor)
-    except onnx.checker.ValidationError as error:
-        raise OnnxqError(f"{path}: not a valid ONNX model: {str(error).splitlines()[0]}") from error
+        metadata(model)
+    except Exception as error:  # also of names that are no text
+        raise OnnxqError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
     return model
+
+
+def as_model(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
+    """A model, read where it is a path.
+
+    Raises:
+        OnnxqError: it cannot be read, or is empty.
+        TypeError: it is neither.
+    """
+    check_type("model", model, (onnx.ModelProto, str, Path))
+    if not isinstance(model, onnx.ModelProto):
+        return load_model(model)
+    if not model.graph.node:
+        raise OnnxqError("the model is empty")
+    return model
+
+
+def files_beside(path: str | Path) -> list[Path]:
+    """Where a model file says that its weights lie; empty where it cannot be read."""
+    try:
+        tensors = onnx.load(str(path), format="protobuf", load_external_data=False).graph.initializer
+    except Exception:  # who loads it says what is wrong
+        return []
+    names = [entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"]
+    return [Path(path).parent / name for name in dict.fromkeys(names)]
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.checks import check_type
 from onnxq.core.observation import Observation
 from onnxq.core.points import QuantPoint
 from onnxq.core.statistics import Origin, Statistics
@@ -17,13 +18,15 @@ from onnxq.core.tensor_statistics import TensorStatistics
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
-from onnxq.graph.model_files import fingerprint, load_model
+from onnxq.graph.model_files import as_model, fingerprint
 from onnxq.graph.normalize import normalize
+from onnxq.graph.understanding import understanding
 from onnxq.observe.insert_observers import insert_observers
 from onnxq.operators import observe
 from onnxq.recipe.points import POINTS, Points
 from onnxq.runtime.batches import outputs_of
 from onnxq.runtime.graph_session import graph_session
+from onnxq.runtime.sessions import check_loads
 
 MOMENTUM = 0.1  # of moving averages
 
@@ -94,9 +97,12 @@ def calibrate(
     """
     if moving_percentile is not None and not 50 < moving_percentile <= 100:
         raise OnnxqError("`moving_percentile` must be above 50 and at most 100")
-    source = load_model(model) if isinstance(model, (str, Path)) else model
+    source = as_model(model)
+    check_loads(source)
+    check_type("batches", batches, Iterable)
     chosen = POINTS.parse(points)
-    graph, found, outputs = observation_graph(source, chosen)
+    with understanding():
+        graph, found, outputs = observation_graph(source, chosen)
     names = _tensors(found)
     session = graph_session(graph, source, provider, native=native)
     width = len(observe.OUTPUTS)

@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from onnxq.errors import OnnxqError
+from onnxq.errors import OnnxqError, first_line
 from onnxq.recipe import writing
 from onnxq.recipe.flat import with_options
 from onnxq.recipe.recipe import Recipe
 
+LONGEST = 10**6  # characters
+MOST_EXPANDED = 1_000
 FOLDER = Path(__file__).parent / "bundled"
 
 
@@ -62,10 +64,35 @@ def load_yaml(path: str) -> Any:
 
 
 def _parse(text: str, what: str) -> Any:
+    if len(text) > LONGEST:
+        raise OnnxqError(f"{what}: over {LONGEST} characters are no recipe")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise OnnxqError(f"{what} is not YAML: {str(error).splitlines()[0]}") from error
+        return yaml.load(text, _Loader)
+    except Exception as error:  # the constructors of dates and numbers raise what Python raises
+        raise OnnxqError(f"{what} is not YAML: {first_line(error)}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """As safe, and without what makes a little text a lot: aliases of aliases."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._sizes: dict[int, int] = {}  # of whole nodes, what their aliases stand for included
+        self._expanded = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Add up what aliases stand for; the base class composes."""
+        is_alias = self.check_event(yaml.events.AliasEvent)
+        node = super().compose_node(parent, index)
+        if is_alias:
+            self._expanded += self._sizes.get(id(node), MOST_EXPANDED + 1)  # one that is not whole holds itself
+            if self._expanded > MOST_EXPANDED:
+                raise yaml.YAMLError(f"its aliases stand for more than {MOST_EXPANDED} values")
+        else:
+            values = node.value if isinstance(node, yaml.CollectionNode) else []
+            inside = [each for value in values for each in (value if isinstance(value, tuple) else (value,))]
+            self._sizes[id(node)] = 1 + sum(self._sizes.get(id(each), 0) for each in inside)
+        return node
 
 
 def load_recipe(name: str, **options: Any) -> Recipe:

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from onnxq.core.statistics import Statistics
 from onnxq.errors import OnnxqError
 from onnxq.graph.conversion import to_graph, to_model
-from onnxq.graph.model_files import fingerprint, load_model
+from onnxq.graph.model_files import as_model, fingerprint
 from onnxq.graph.normalize import normalize
 from onnxq.graph.pairs import Pair, pairs_of
+from onnxq.graph.understanding import understanding
 from onnxq.refine.scale_channels import scale_channels
+from onnxq.runtime.sessions import check_loads
 
 FloatArray = NDArray[np.float64]
 LARGEST = 2.0**10  # factor: beyond it a channel is as good as dead
@@ -38,13 +40,15 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     Raises:
         OnnxqError: a file cannot be read, or the statistics belong to another model or other points.
     """
-    source = load_model(model) if isinstance(model, (str, Path)) else model
+    source = as_model(model)
+    check_loads(source)
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     seen.check_belongs(fingerprint(source))
-    graph = to_graph(source)
-    normalize(graph)
+    with understanding():
+        graph = to_graph(source)
+        normalize(graph)
+        pairs = pairs_of(graph)
     scaled = 0
-    pairs = pairs_of(graph)
     if pairs and not any(pair.tensor in seen.tensors for pair in pairs):
         raise OnnxqError("these statistics are not of the inputs of layers; calibrate with `points` inputs")
     for pair in pairs:

@@ -94,6 +94,9 @@ def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name:
     Raises:
         OnnxqError: they do not fit; ``name`` is what the message calls the model.
     """
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.dtype(np.float32):
+        kind = getattr(batch, "dtype", type(batch).__name__)
+        raise OnnxqError(f"images must be arrays of float32 [N, C, H, W] in this machine's byte order, not {kind}")
     check_shape(image_input(session).shape, batch, name)
 
 

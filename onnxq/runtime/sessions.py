@@ -15,6 +15,8 @@ from onnxq.errors import OnnxqError, first_line
 from onnxq.runtime.library import find_library, get_library_path
 from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
 
+MAX_PROTOBUF = 2**31 - 2**20  # bytes of a model that can be handed over as one piece
+
 
 def session_options(*, native: bool | None = None) -> ort.SessionOptions:
     """Session options with the native library registered.
@@ -38,6 +40,18 @@ def session_options(*, native: bool | None = None) -> ort.SessionOptions:
                 raise OnnxqError(problem) from error
             warnings.warn(f"{problem} (running on function bodies)", stacklevel=2)
     return options
+
+
+def check_loads(model: onnx.ModelProto) -> None:
+    """Whether ONNX Runtime takes a model at all: what it would say later of a part of it, it says now of the whole.
+
+    Raises:
+        OnnxqError: it does not.
+    """
+    options = session_options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < MAX_PROTOBUF:
+        make_session(model, options=options)
 
 
 def make_session(

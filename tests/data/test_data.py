@@ -71,7 +71,7 @@ def test_cifar_files_cannot_run_code(tmp_path):
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "test_batch").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(OnnxqError, match=r"unexpected os\.system"):
+    with pytest.raises(OnnxqError, match="a call of os system"):
         open_dataset(f"cifar10:{tmp_path}", "test")
 
 

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxq.core.files import UNREADABLE
+from onnxq.core.npz import opened
 from onnxq.errors import OnnxqError
+
+MOST_BYTES = 2**32  # of an array, since all of it is held in memory
 
 
 class Arrays:
@@ -20,21 +22,18 @@ class Arrays:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self._images, self._labels = file["images"], file["labels"]
-        except FileNotFoundError as error:
-            raise OnnxqError(f"{path}: no such file") from error
-        except UNREADABLE as error:
-            raise OnnxqError(f"{path}: expected an .npz file with arrays 'images' and 'labels' ({error})") from error
+        with opened(path, "an .npz file with arrays 'images' and 'labels'") as file:
+            self._images, self._labels = file.read("images", MOST_BYTES), file.read("labels", MOST_BYTES)
         pixels = self._images.dtype == np.uint8 and self._images.ndim == 4 and self._images.shape[3] in (1, 3)
         self.ready = self._images.dtype == np.float32 and self._images.ndim == 4  # needs no preprocessing
         if not (pixels or self.ready):
             raise OnnxqError(f"{path}: 'images' must be uint8 [N, H, W, 3] or float32 [N, C, H, W]")
         if self._labels.shape != self._images.shape[:1] or not np.issubdtype(self._labels.dtype, np.integer):
             raise OnnxqError(f"{path}: 'labels' must be integers [N], one for each image")
-        if not len(self._labels):
-            raise OnnxqError(f"{path}: no images")
+        if 0 in self._images.shape:
+            raise OnnxqError(f"{path}: no images, or images without pixels: {list(self._images.shape)}")
+        if self._labels.max() >= 2**31:
+            raise OnnxqError(f"{path}: a label is {self._labels.max()}: labels are numbers of classes")
         if self._labels.min() < 0:
             raise OnnxqError(f"{path}: a label is negative")
         self.name = str(path)
@@ -50,7 +49,8 @@ class Arrays:
         if self.ready:
             ready: NDArray[np.float32] = self._images[index]
             return ready
-        return Image.fromarray(self._images[index].squeeze())
+        pixels = self._images[index]
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
     def stamp(self, index: int) -> None:
         return None

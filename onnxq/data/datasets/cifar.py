@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onnxq.data.datasets.cifar_pickle import read_batch
 from onnxq.errors import OnnxqError
 
 _LAYOUT = {
     # name: (folder, test files, train files, key of the labels, classes)
-    "cifar10": ("cifar-10-batches-py", ("test_batch",), tuple(f"data_batch_{i}" for i in range(1, 6)), b"labels", 10),
-    "cifar100": ("cifar-100-python", ("test",), ("train",), b"fine_labels", 100),
+    "cifar10": ("cifar-10-batches-py", ("test_batch",), tuple(f"data_batch_{i}" for i in range(1, 6)), "labels", 10),
+    "cifar100": ("cifar-100-python", ("test",), ("train",), "fine_labels", 100),
 }
-_ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """The archives are pickles of arrays and lists: nothing else is let in."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED and (module, name) != ("numpy._core.multiarray", "_reconstruct"):
-            raise pickle.UnpicklingError(f"unexpected {module}.{name}")
-        return super().find_class(module, name)
+PIXELS = 3 * 32 * 32  # of an image
 
 
 class Cifar:
@@ -49,18 +40,31 @@ class Cifar:
         labels: list[int] = []
         for name in train_files if train else test_files:
             try:
-                with (base / name).open("rb") as file:
-                    content = _ArrayUnpickler(file, encoding="bytes").load()
-                pixels.append(np.asarray(content[b"data"], np.uint8).reshape(-1, 3, 32, 32))
-                labels.extend(content[key])
+                content = read_batch(base / name)
             except FileNotFoundError as error:
                 raise OnnxqError(
                     f"{base / name}: no such file; `data` {kind}:DIR wants the unpacked {folder}"
                 ) from error
-            except (OSError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
-                raise OnnxqError(f"{base / name}: not a {kind} file, or a damaged one ({error})") from error
+            pixels.append(self._pixels_of(content, base / name))
+            labels.extend(self._labels_of(content, key, len(pixels[-1]), base / name))
         self._pixels = np.concatenate(pixels).transpose(0, 2, 3, 1)
         self._labels = labels
+
+    @staticmethod
+    def _pixels_of(content: dict[Any, Any], path: Path) -> NDArray[np.uint8]:
+        data = content.get(b"data", content.get("data"))
+        if not isinstance(data, bytes) or not data or len(data) % PIXELS:
+            raise OnnxqError(f"{path}: 'data' must be uint8 pixels of images of 3 x 32 x 32")
+        return np.frombuffer(data, np.uint8).reshape(-1, 3, 32, 32)
+
+    def _labels_of(self, content: dict[Any, Any], key: str, count: int, path: Path) -> list[int]:
+        labels = content.get(key.encode(), content.get(key))
+        if isinstance(labels, list) and len(labels) == count:
+            numbers = [label for label in labels if type(label) is int and 0 <= label < self.class_count]
+            if len(numbers) == count:
+                return numbers
+        top = self.class_count - 1
+        raise OnnxqError(f"{path}: '{key}' must be a number from 0 to {top} for each of {count} images")
 
     def __len__(self) -> int:
         return len(self._labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -9,6 +10,12 @@ from PIL import Image, UnidentifiedImageError
 from onnxq.data.datasets.base import BadImageError
 from onnxq.errors import OnnxqError
 
+UNDECODABLE = (
+    *(OSError, UnidentifiedImageError, SyntaxError, ValueError, MemoryError),
+    *(Image.DecompressionBombError, OverflowError),
+)
+MOST_PIXELS = 64 * 10**6
+MOST_EXTENDED = 100
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
 
 
@@ -24,9 +31,13 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path, classes: tuple[str, ...] | None = None) -> None:
-        if not root.is_dir():
-            raise OnnxqError(f"{root}: no such folder")
-        folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        try:
+            if not root.is_dir():
+                raise OnnxqError(f"{root}: no such folder")
+            folders = sorted(each.name for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
+            paths = {folder: _files_below(root / folder) for folder in folders}
+        except OSError as error:
+            raise OnnxqError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
         names = classes if classes is not None else tuple(folders)
         unknown = [folder for folder in folders if folder not in set(names)]
         if unknown:
@@ -37,10 +48,7 @@ class ImageFolder:
         self.name = str(root)
         self.class_count = len(names)
         self._items = [
-            (path, index[folder])
-            for folder in folders
-            for path in sorted((root / folder).rglob("*"))
-            if path.suffix.lower() in SUFFIXES
+            (path, index[folder]) for folder in folders for path in paths[folder] if path.suffix.lower() in SUFFIXES
         ]
         if not self._items:
             raise OnnxqError(f"{root}: no images in class folders (expected {root}/CLASS/IMAGE.jpg)")
@@ -55,9 +63,10 @@ class ImageFolder:
         path = self._items[index][0]
         try:
             with Image.open(path) as image:
+                _check_size(image)
                 image.load()
                 return image
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNDECODABLE as error:
             raise BadImageError(f"{path}: cannot be decoded ({error})") from error
 
     def stamp(self, index: int) -> str:
@@ -67,6 +76,33 @@ class ImageFolder:
         except OSError:
             return f"{path} is not there"
         return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files in a folder and its folders, sorted.
+
+    Raises:
+        OSError: one cannot be listed.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found = os.walk(folder, onerror=fail)
+    return sorted(Path(where) / name for where, _, names in found for name in names)
+
+
+def _check_size(image: Image.Image) -> None:
+    """Before any of it is decoded.
+
+    Raises:
+        ValueError: its size is not that of a picture.
+    """
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"it has {width} x {height} pixels, more than {MOST_PIXELS // 10**6} million")
+    if max(width, height) > MOST_EXTENDED * min(width, height):
+        raise ValueError(f"it has {width} x {height} pixels: one side is over {MOST_EXTENDED} times the other")
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

@@ -1,0 +1,30 @@
+"""Plain errors for graphs that are not what their operators say. A part of ``graph``, used where models are read.
+
+The parts of ``graph`` take models to be valid. A file with a flipped bit, or of a careless program, breaks what they
+rely on in more ways than can be looked for: a parameter of the wrong length, an attribute missing, another rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from onnxq.errors import OnnxqError, first_line
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Within it, errors of any kind are those of the model.
+
+    Raises:
+        OnnxqError: in their place.
+    """
+    try:
+        yield
+    except OnnxqError:
+        raise
+    except Exception as error:
+        raise OnnxqError(
+            f"the model is not valid, or of a kind that onnxq does not know: {type(error).__name__}: "
+            f"{first_line(error)[:200]}; does ONNX Runtime run it?"
+        ) from error
