@@ -8,7 +8,7 @@ SOURCES := pyproject.toml $(shell find custom_ops models -type f -not -path '*/_
 SANITIZED := build/sanitized
 ASAN = $(shell $${CXX:-g++} -print-file-name=libasan.so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
 
-.PHONY: demo test lint sanitize bench clean
+.PHONY: demo test lint sanitize fuzz bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/onnxq demo
@@ -30,6 +30,12 @@ sanitize: $(INSTALLED)
 	$(BIN)/cmake --build $(SANITIZED) >> $(SANITIZED).log
 	ONNXQ_LIBRARY=$(abspath $(SANITIZED))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" \
 		$(BIN)/python -m pytest --override-ini addopts= -q -p no:xdist tests/operators
+	ONNXQ_LIBRARY=$(abspath $(SANITIZED))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" \
+		$(BIN)/python fuzz/operators.py --cases $(or $(CASES),2000)
+
+# Damaged inputs of every kind, so many minutes each: make fuzz MINUTES=10
+fuzz: $(INSTALLED)
+	$(BIN)/python fuzz/run.py --minutes $(or $(MINUTES),10)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run_all.py

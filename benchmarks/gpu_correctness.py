@@ -15,12 +15,12 @@ import onnx
 import onnxruntime as ort
 import torch
 from gpu_setting import Setting
-from one_operator import OPERATORS, model_of
 from timing import random_images, random_network
 
 import onnxq
 from onnxq.core.histogram import anchor_of, bin_index
 from onnxq.recipe import Recipe
+from onnxq.runtime.one_operator import OPERATORS, model_of
 from onnxq.runtime.providers import CUDA_OPTIONS
 from onnxq.runtime.sessions import session_options
 

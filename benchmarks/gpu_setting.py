@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from one_operator import OPERATORS, model_of
 
 from onnxq.runtime.library import has_cuda_kernels
+from onnxq.runtime.one_operator import OPERATORS, model_of
 from onnxq.runtime.sessions import make_session, session_options
 
 TYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float16): torch.float16, np.dtype(np.int32): torch.int32}

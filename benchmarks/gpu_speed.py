@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from gpu_setting import Setting
-from one_operator import OPERATORS, model_of, quantize_linear_model
 
+from onnxq.runtime.one_operator import OPERATORS, model_of, quantize_linear_model
 from onnxq.runtime.sessions import session_options
 from onnxq_cli.common import table
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from one_operator import OPERATORS, model_of
 
+from onnxq.runtime.one_operator import OPERATORS, model_of
 from onnxq.runtime.sessions import make_session, session_options
 from onnxq_cli.common import table
 

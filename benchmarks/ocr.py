@@ -39,7 +39,7 @@ MODELS = {
     "cls": ("ch_ppocr_mobile_v2.0_cls_infer.onnx", (48, 192), 16),
 }
 LETTERS = string.ascii_letters + string.digits
-LINES = 256
+LINES = 512
 BATCH = 8
 
 

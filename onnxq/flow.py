@@ -38,6 +38,10 @@ from onnxq.rewrite import carry_out
 from onnxq.rewrite.integer_types import INT2_OPSET
 from onnxq.runtime.sessions import check_loads
 
+BETWEEN_IN_FLOAT = (
+    "quantizers are at the inputs of layers only, as in the statistics: for integer kernels throughout, calibrate with "
+    "`target` onnxruntime, or quantize with `data` alone"
+)
 Batches = Iterable[NDArray[np.float32]]
 WITHOUT_STATISTICS = (
     "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "
@@ -184,6 +188,8 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
         network = network_of(graph)
         plan = decide(network.layers, points.of(network), statistics, recipe)
     notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]
+    if plan.target.fused_operators and not points.for_integer_kernels:
+        notes.append(BETWEEN_IN_FLOAT)
     return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))
 
 

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "operators": {"core", "formats"},
     "graph": {"core", "operators"},
     "data": {"core"},
-    "runtime": {"core", "graph", "operators"},
+    "runtime": {"core", "formats", "graph", "operators"},
     "observe": {"core", "recipe", "graph", "operators", "runtime"},
     "rewrite": {"core", "formats", "graph", "operators"},
     "rounding": {"core", "formats"},

@@ -8,6 +8,7 @@ import click
 
 from onnxq.graph.expand import expand
 from onnxq.graph.model_files import load_model, save_model
+from onnxq.runtime.sessions import check_loads
 from onnxq_cli.common import check_outputs, size_text
 
 
@@ -23,5 +24,7 @@ def command(model: str, output: str) -> None:
     onnxq expand resnet50.w4a8.onnx -o resnet50.int8.onnx
     """
     check_outputs(output, models=[model])
-    save_model(expand(load_model(model)), output)
+    packed = load_model(model)
+    check_loads(packed)
+    save_model(expand(packed), output)
     click.echo(f"{output}: {size_text(Path(output).stat().st_size)}, from {size_text(Path(model).stat().st_size)}")

@@ -96,6 +96,12 @@ def main() -> None:
             raise
         click.echo(f"error: {in_options(_one_line(error), OPTIONS)}", err=True)
         sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        problem = f"unexpected {type(error).__name__}: {_one_line(error)}"
+        click.echo(f"error: {problem}; `onnxq --debug` shows where; please report it", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         click.echo("aborted", err=True)
         sys.exit(130)

@@ -39,9 +39,18 @@ def _is_read_by(target: Path, entry: Path) -> bool:
     try:
         if not target.exists():
             return False
-        return target.samefile(entry) or (entry.is_dir() and target.is_relative_to(entry.resolve()))
+        if target.samefile(entry) or not entry.is_dir():
+            return target.samefile(entry)
+        return target.is_relative_to(entry.resolve()) or (target.stat().st_nlink > 1 and _has_link(entry, target))
     except OSError:  # the input is not there, or cannot be reached: who reads it says so
         return False
+
+
+def _has_link(folder: Path, target: Path) -> bool:
+    """Whether a file in a folder is the target by another name."""
+    wanted = target.stat().st_ino
+    found = (Path(where) / name for where, _, names in os.walk(folder) for name in names)
+    return any(path.stat().st_ino == wanted and path.samefile(target) for path in found)
 
 
 def _target(path: str | Path) -> Path:

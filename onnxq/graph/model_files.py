@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from onnxq.core.checks import check_type
 from onnxq.core.files import replacing
@@ -40,10 +42,26 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         onnx.checker.check_model(without_weights(model))
         for tensor in model.graph.initializer:
             onnx.checker.check_tensor(tensor)
-        metadata(model)
+        _check_text(without_weights(model))
+        _check_text(onnx.ModelProto(metadata_props=model.metadata_props, producer_name=model.producer_name))
     except Exception as error:  # also of names that are no text
         raise OnnxqError(f"{path}: not a valid ONNX model: {first_line(error)}") from error
     return model
+
+
+def _check_text(message: Message) -> None:
+    """Whether all text in it is UTF-8; protobuf finds out when it is read, or returns bytes.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, (str, bytes, Message)) or not isinstance(value, Sequence) else value
+        if field.type == FieldDescriptor.TYPE_STRING and any(isinstance(each, bytes) for each in values):
+            raise ValueError(f"a {field.name} is no text")
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for each in values:
+                _check_text(each)
 
 
 def as_model(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:

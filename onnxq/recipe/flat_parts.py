@@ -206,9 +206,17 @@ class Parts:
         told = "onnxruntime" if placement == INTEGER else form
         if target in (None, "onnxruntime") and told is not None:
             target = told  # as of old: onnxruntime was the name of whatever target format and placement tell
+        if (target, placement) == ("qdq", None) and self._is_all_eight():
+            target = "onnxruntime"  # what 8 bits in standard operators are wanted for
         if target is not None:
             changes["target"] = TARGETS.parse(target)
         return changes
+
+    def _is_all_eight(self) -> bool:
+        """Whether integer kernels could compute with it."""
+        asked = self.activations
+        widths = {self.weights.bits, asked.bits if asked is not None else None, self.given.get("edge_bits", 8)}
+        return widths == {8} and asked is not None and asked.granularity is None and not asked.dynamic
 
     def _steps(self) -> dict[str, Any]:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")

@@ -80,7 +80,13 @@ def expected_shift(
     def mean_output(weight: NDArray[np.float32], mean_input: FloatArray) -> FloatArray:
         # einsum converts as it goes: a copy of a large Gemm's weights in float64 would be gigabytes
         taps = weight.reshape(layer.group, channels // layer.group, inputs, -1)
-        means = np.broadcast_to(mean_input, layer.group * inputs).reshape(layer.group, inputs)
+        wanted = layer.group * inputs
+        if len(mean_input) not in (1, wanted):
+            raise OnnxqError(
+                f"layer {layer.name}: its weights are for {wanted} channels, its input has {len(mean_input)}; "
+                "does ONNX Runtime run the model?"
+            )
+        means = np.broadcast_to(mean_input, wanted).reshape(layer.group, inputs)
         return np.einsum("goit,gi->go", taps, means, dtype=np.float64).reshape(channels)
 
     return mean_output(layer.weight, mean) - mean_output(quantized_weight, quantized_mean)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import mode
-
 from onnxq.core.plan import Plan
 from onnxq.formats.affine import AffineParams
 from onnxq.rewrite.integer_types import INT2_OPSET, container_width
@@ -41,11 +39,4 @@ def qdq_notes(plan: Plan) -> tuple[str, ...]:
         notes.append("activations are symmetric INT8 with the zero point 0, as TensorRT requires")
     else:
         notes.append("ranges were widened to contain zero, as integer zero points require")
-    all_eight = (
-        bool(activations and weights)
-        and mode(weights) == 8
-        and mode(int(params.bits.min()) for params in activations) == 8
-    )
-    if all_eight and not target.fused_operators and not target.signed_activations:
-        notes.append("for integer kernels throughout, calibrate and quantize with `target` onnxruntime")
     return tuple(notes)

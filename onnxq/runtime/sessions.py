@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError, first_line
-from onnxq.runtime.library import find_library, get_library_path
+from onnxq.runtime.library import find_library, get_library_path, has_cuda_kernels
 from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
+from onnxq.runtime.self_check import machine_facts, remembered_problem
 
 MAX_PROTOBUF = 2**31 - 2**20  # bytes of a model that can be handed over as one piece
 
@@ -42,12 +44,34 @@ def session_options(*, native: bool | None = None) -> ort.SessionOptions:
     return options
 
 
+@cache
+def _unless_wrong() -> bool | None:
+    """False where the CUDA kernels do not compute what they should on this machine; asked once, and warned of."""
+    if find_library() is None or not has_cuda_kernels():
+        return None
+
+    def make(model: onnx.ModelProto, native: bool, provider: str) -> ort.InferenceSession:
+        return make_session(model, provider, options=session_options(native=native))
+
+    if problem := remembered_problem(make, machine_facts()):
+        warnings.warn(
+            f"the CUDA kernels are not used on this machine: {problem} (running on function bodies)", stacklevel=3
+        )
+        return False
+    return None
+
+
 def check_loads(model: onnx.ModelProto) -> None:
     """Whether ONNX Runtime takes a model at all: what it would say later of a part of it, it says now of the whole.
 
     Raises:
         OnnxqError: it does not.
     """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for entry in model.graph.input:
+        sizes = entry.type.tensor_type.shape.dim
+        if entry.name not in constants and any(size.HasField("dim_value") and size.dim_value == 0 for size in sizes):
+            raise OnnxqError(f"the model's input {entry.name} has a size of 0: there is nothing in it")
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < MAX_PROTOBUF:
@@ -81,7 +105,9 @@ def make_session(
         providers = [("CUDAExecutionProvider", CUDA_OPTIONS), *providers]
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
-    options = options or session_options(native=native)
+    if options is None:
+        checked = native is None and provider == "cuda"
+        options = session_options(native=_unless_wrong() if checked else native)
     try:
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
         if values:

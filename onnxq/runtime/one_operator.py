@@ -1,4 +1,7 @@
-"""Models of one onnxq operator, or of several in a row, with per-channel parameters on axis 1."""
+"""Models of one onnxq operator, or of several in a row, with per-channel parameters on axis 1. A part of ``runtime``.
+
+To compare kernels, and to time them.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,27 @@ def model_of(name: str, shape: Sequence[int], times: int = 1, dtype: Any = np.fl
     return helper.make_model(
         helper.make_graph(nodes, name, [x], outputs, constants),
         functions=[operator_function(name, 21)],
+        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
+        ir_version=10,
+    )
+
+
+def convolution_model(shape: Sequence[int]) -> onnx.ModelProto:
+    """x of ``shape`` -> y, through a FixedPointConv of 4 output channels, 3 x 3."""
+    channels = shape[1]
+    values = np.random.default_rng(1).integers(-7, 8, (4, channels, 3, 3)).astype(np.float32) / 8
+    constants = [
+        numpy_helper.from_array(values, "weight"),
+        numpy_helper.from_array(np.array([0.5, -0.25, 0, 3], np.float32), "bias"),
+        numpy_helper.from_array(np.array([4, 3, 2, 5], np.int32), "fraction_bits"),
+    ]
+    attributes = {"total_bits": 8, "rounding": 0, "overflow": 0, "group": 1}
+    sizes = {"strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 2]}
+    inputs = ["x", *(constant.name for constant in constants)]
+    node = helper.make_node("FixedPointConv", inputs, ["y"], domain=DOMAIN, **attributes, **sizes)  # type: ignore[arg-type]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in (("x", shape), ("y", None)))
+    return helper.make_model(
+        helper.make_graph([node], "convolution", [x], [y], constants),
         opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
         ir_version=10,
     )
