@@ -33,8 +33,12 @@ class Worker:
             )  # fmt: skip
         process = self._process
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps({"folder": str(folder), "argv": list(argv)}) + "\n")
-        process.stdin.flush()
+        try:
+            process.stdin.write(json.dumps({"folder": str(folder), "argv": list(argv)}) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            self.close()
+            return -1, "it died between two commands"
         ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
         line = process.stdout.readline() if ready else ""
         if line:

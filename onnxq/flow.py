@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq._version import __version__
-from onnxq.core.checks import check_type
+from onnxq.core.checks import check_callable, check_type
 from onnxq.core.plan import Plan
 from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
@@ -94,6 +94,7 @@ def quantize(
     source = as_model(model)
     check_loads(source)
     check_type("recipe", recipe, Recipe)
+    check_callable("progress", progress)
     check_type("images", images, (Iterable, type(None)))
     check_type("statistics", statistics, (Statistics, str, Path, type(None)))
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics

@@ -11,7 +11,7 @@ from onnxq.inspection.check import check
 from onnxq.inspection.report import Check
 from onnxq.recipe.targets import TARGETS
 from onnxq.recipe.targets.base import IntegerTarget
-from onnxq_cli.common import check_outputs, json_option, size_text, write_json
+from onnxq_cli.common import check_outputs, json_option, printable, size_text, write_json
 
 SHOWN = 20  # layers; --json has all
 WITH_KERNELS = [name for name in TARGETS.names() if isinstance(TARGETS.parse(name), IntegerTarget)]
@@ -42,14 +42,14 @@ def command(model: str, target: str, json_path: str | None) -> None:
     )
     click.echo(f"{by} {whole - len(left)} of {whole} layers with integers")
     for layer in left[:SHOWN]:
-        click.echo(f"  float: {layer.op} {layer.name}: {layer.why}")
+        click.echo(printable(f"  float: {layer.op} {layer.name}: {layer.why}"))
     if len(left) > SHOWN:
         click.echo(f"  and {len(left) - SHOWN} more (--json FILE has all)")
     if found.others:
         click.echo(f"other operators in float: {_counts(found.others)}")
     click.echo(f"activations: {_counts(found.activations) or 'none quantized'}; weights: {_counts(found.weights)}")
     for problem in found.problems:
-        click.echo(f"- {problem}")
+        click.echo(printable(f"- {problem}"))
     write_json(json_path, dataclasses.asdict(found))
 
 

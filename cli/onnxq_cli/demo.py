@@ -74,7 +74,8 @@ def command(output_dir: Path | None, images: int, provider: str, json_path: str 
 def _copy(bundled: Path, target: Path) -> None:
     """Put a bundled model into the folder, unless another file has its name."""
     content = bundled.read_bytes()
-    if target.exists() and target.read_bytes() != content:
+    others = [target.with_suffix(f".{label}.onnx") for label in RECIPES]
+    if (target.exists() and target.read_bytes() != content) or (not target.exists() and any(map(Path.exists, others))):
         raise OnnxqError(f"{target} is there already, and not the demo's: give another folder")
     with replacing(target) as temporary:
         temporary.write_bytes(content)

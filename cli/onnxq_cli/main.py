@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ import click
 
 import onnxq
 from onnxq.errors import OnnxqError, first_line
+from onnxq_cli.common import printable
 from onnxq_cli.words import OPTIONS, in_options
 
 # Commands are imported when they are asked for: `onnxq --help` is quick.
@@ -80,6 +82,9 @@ def main() -> None:
     """Entry point: errors are one line on stderr; exit code 1, 2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM."""
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files and nodes can be any bytes
     try:
         code = _group(standalone_mode=False)
     except click.exceptions.Abort:
@@ -94,7 +99,7 @@ def main() -> None:
     except (OnnxqError, MemoryError, OSError) as error:
         if debug:
             raise
-        click.echo(f"error: {in_options(_one_line(error), OPTIONS)}", err=True)
+        click.echo(printable(f"error: {in_options(_one_line(error), OPTIONS)}"), err=True)
         sys.exit(1)
     except Exception as error:
         if debug:

@@ -24,6 +24,7 @@ from onnxq_cli.common import (
     image_options,
     make_loader,
     options,
+    printable,
     progress,
     provider_option,
     report_skipped,
@@ -210,7 +211,7 @@ def command(
         way = ", ".join(f"{name} {distance:.4f}" for name, distance in result.distances.steps)
         click.echo(f"distance to float on {result.distances.images} images held back: {way}")
     for note in result.notes:
-        click.echo(f"note: {in_options(note, WORDS)}")
+        click.echo(printable(f"note: {in_options(note, WORDS)}"))
     if loader is not None:
         report_skipped(loader)
 

@@ -7,6 +7,14 @@ import math
 LARGEST = 1e300  # far beyond what any parameter can be
 
 
+def shown(value: object) -> str:
+    """A value for a message, however large it is."""
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "one of many digits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> list[str]:
     """Whether ``value`` is a finite number between the bounds, both included.
 
@@ -16,7 +24,7 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
     ["`bits` must be a number, not 'four'"]
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST < value < LARGEST:
-        return [f"`{name}` must be a number, not {value!r:.60}"]
+        return [f"`{name}` must be a number, not {shown(value)}"]
     if not low <= value <= high:
         bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         return [f"`{name}` must {'be' if high == math.inf else 'lie'} {bounds}, not {value:g}"]
@@ -32,6 +40,16 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...]) -> None
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
         raise TypeError(f"`{name}` must be {wanted}, not {type(value).__name__}")
+
+
+def check_callable(name: str, value: object) -> None:
+    """Whether an argument is a function, or None.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if value is not None and not callable(value):
+        raise TypeError(f"`{name}` must be a function, not {type(value).__name__}")
 
 
 def boolean(name: str, value: object) -> list[str]:

@@ -36,21 +36,23 @@ def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
 
 
 def _is_read_by(target: Path, entry: Path) -> bool:
-    try:
-        if not target.exists():
-            return False
-        if target.samefile(entry) or not entry.is_dir():
-            return target.samefile(entry)
-        return target.is_relative_to(entry.resolve()) or (target.stat().st_nlink > 1 and _has_link(entry, target))
-    except OSError:  # the input is not there, or cannot be reached: who reads it says so
+    """Whether a file that is there is an input, or lies in a folder that is one; by whatever name."""
+    if not target.exists():
         return False
+    wanted = _identity(target)
+    if not entry.is_dir():
+        return wanted == _identity(entry)
+    found = (Path(where) / name for where, _, names in os.walk(entry, followlinks=True) for name in names)
+    return target.is_relative_to(entry.resolve()) or any(_identity(path) == wanted for path in found)
 
 
-def _has_link(folder: Path, target: Path) -> bool:
-    """Whether a file in a folder is the target by another name."""
-    wanted = target.stat().st_ino
-    found = (Path(where) / name for where, _, names in os.walk(folder) for name in names)
-    return any(path.stat().st_ino == wanted and path.samefile(target) for path in found)
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file; None where it is not there, or cannot be reached: who reads it says so."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _target(path: str | Path) -> Path:

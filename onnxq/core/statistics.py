@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.checks import check_type
 from onnxq.core.files import replacing
 from onnxq.core.npz import opened
 from onnxq.core.statistics_checks import ROW, arrays_problem, channels_of, meta_problem
@@ -107,7 +108,9 @@ class Statistics:
 
         Raises:
             OnnxqError: they belong to different models, or were made in different ways.
+            TypeError: it is something else.
         """
+        check_type("other", other, Statistics)
         same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving_percentile == other.moving_percentile
         if self.fingerprint != other.fingerprint or not same_tensors:
             raise OnnxqError("these statistics belong to different models and cannot be merged")

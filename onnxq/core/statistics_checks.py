@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.core.histogram import BINS
+from onnxq.core.histogram import ANCHORS, BINS, HALF
 
 ROW = {"minimum": 4, "maximum": 4, "sum": 8, "sum_squares": 8, "anchor": 4, "histogram": 8 * BINS}  # bytes a channel
 MOST_CHANNELS = 2**20
@@ -94,17 +94,21 @@ def arrays_problem(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], 
 def _values_problem(arrays: Mapping[str, NDArray[Any]], counts: NDArray[np.int64]) -> str:
     low, high, histogram = (arrays[name] for name in ("minimum", "maximum", "histogram"))
     reach = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
-    slack = 1 + ROUNDING
     if (low > high).any():
         return "a minimum is above its maximum"
-    if (arrays["anchor"] < reach).any():
+    anchor = arrays["anchor"].astype(np.float64)
+    if (anchor < np.minimum(reach, ANCHORS[-1])).any() or (anchor <= 0).any():
         return "an anchor is below the values"
     if (histogram < 0).any() or (histogram.sum(axis=1, dtype=np.float64) != counts.astype(np.float64)).any():
         return "a histogram does not add up to the count"
-    if (np.abs(arrays["sum"]) > counts * reach * slack).any():
+    # Sums behind a ReLU are taken from histograms, all are rounded to parts of the anchor: the bin of the extreme is
+    # their bound.
+    bins = np.floor(HALF * np.sqrt(np.minimum(reach / anchor, 1))) + 1
+    bound = np.maximum(reach, anchor * (bins / HALF) ** 2) * (1 + ROUNDING)
+    if (np.abs(arrays["sum"]) > counts * bound).any():
         return "a sum is beyond the extremes"
     squares = arrays["sum_squares"]
-    if (squares < 0).any() or (squares > counts * reach**2 * slack).any():
+    if (squares < 0).any() or (squares > counts * bound**2).any():
         return "a sum of squares is beyond the extremes"
     return ""
 

@@ -25,6 +25,8 @@ from onnxq.data.decoding import Decoded
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
 
+CHECKSUM_BYTES = 4
+
 
 def cache_path(folder: Path, dataset: Dataset, preprocessing: Preprocessing, indices: Sequence[int]) -> Path:
     """Where these images are kept."""
@@ -109,11 +111,12 @@ def _read(path: Path, count: int) -> NDArray[np.uint8] | None:
             return None
         with path.open("rb") as file:
             file.seek(images.offset + images.nbytes)
-            known = file.read()
+            known = file.read(CHECKSUM_BYTES + 1)
+        whole = known == _checksum_bytes(zlib.crc32(images.data))
     except Exception:  # not there, or damaged in one of many ways: it is made anew
         return None
-    return images if known == _checksum_bytes(zlib.crc32(images.data)) else None
+    return images if whole else None
 
 
 def _checksum_bytes(checksum: int) -> bytes:
-    return checksum.to_bytes(4, "little")
+    return checksum.to_bytes(CHECKSUM_BYTES, "little")

@@ -12,7 +12,6 @@ A part of ``data``, read by the command line and written by ``export``.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from PIL import Image
 
 from onnxq.errors import OnnxqError
 
+MOST_PIXELS = 64 * 10**6  # of a resized image
 LARGEST = 8192  # pixels a side
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -77,7 +77,7 @@ class Preprocessing:
             raise OnnxqError("preprocessing: `interpolation` must be a word")
         numbers = [*_sequence(self.input_size), *_sequence(self.mean), *_sequence(self.std)]
         sizes = [size for size in (self.resize, self.crop) if size is not None]
-        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers) or not all(
+        if not all(isinstance(value, (int, float)) and -1e9 < value < 1e9 for value in numbers) or not all(
             isinstance(size, int) and 0 < size <= LARGEST for size in sizes
         ):
             raise OnnxqError(
@@ -99,6 +99,10 @@ class Preprocessing:
         if self.resize is not None and min(image.size) != self.resize:
             short, long = min(image.size), int(self.resize * max(image.size) / min(image.size))  # torchvision truncates
             size = (self.resize, long) if image.width == short else (long, self.resize)
+            if size[0] * size[1] > MOST_PIXELS:
+                raise OnnxqError(
+                    f"an image of {image.width} x {image.height} would become one of {size[0]} x {size[1]}"
+                )
             image = image.resize(size, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)

@@ -5,12 +5,24 @@ For runtimes that do not fold: weights behind a Cast or one of onnxq's functions
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from onnxq.operators import DOMAIN
+from onnxq.errors import OnnxqError
+from onnxq.operators import DOMAIN, operator_function
+
+MOST_VALUES = 2**30
+
+
+def _claimed(inputs: Sequence[onnx.TensorProto]) -> int:
+    """How many values a shape among the inputs asks for."""
+    shapes = [numpy_helper.to_array(each) for each in inputs if each.data_type == onnx.TensorProto.INT64]
+    return max((math.prod(map(int, shape.reshape(-1))) for shape in shapes), default=0)
 
 
 def expand(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,8 +43,14 @@ def expand(model: onnx.ModelProto) -> onnx.ModelProto:
         alone = onnx.helper.make_graph(
             [node], "constant", [], [onnx.ValueInfoProto(name=made)], [constants[name] for name in node.input]
         )
+        size = _claimed([constants[name] for name in node.input])
+        if not 0 <= size <= MOST_VALUES:
+            raise OnnxqError(f"the weight {made} of {size} values is larger than any that is packed")
+        opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        function = operator_function(node.op_type, opset) if node.domain == DOMAIN else None
+        functions = [function] if function is not None else []  # onnxq's own, not what a file calls so
         evaluator = ReferenceEvaluator(
-            onnx.helper.make_model(alone, functions=model.functions, opset_imports=model.opset_import)
+            onnx.helper.make_model(alone, functions=functions, opset_imports=model.opset_import)
         )
         (values,) = evaluator.run(None, {})
         constants[made] = numpy_helper.from_array(np.asarray(values), made)

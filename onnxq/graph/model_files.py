@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -82,11 +82,24 @@ def as_model(model: onnx.ModelProto | str | Path) -> onnx.ModelProto:
 def files_beside(path: str | Path) -> list[Path]:
     """Where a model file says that its weights lie; empty where it cannot be read."""
     try:
-        tensors = onnx.load(str(path), format="protobuf", load_external_data=False).graph.initializer
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+        tensors = list(_tensors(model))
     except Exception:  # who loads it says what is wrong
         return []
     names = [entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"]
     return [Path(path).parent / name for name in dict.fromkeys(names)]
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """All tensors of a model: initializers, constants of nodes, those of subgraphs and functions."""
+    for field, value in message.ListFields():
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            continue
+        for each in [value] if isinstance(value, Message) else value:
+            if isinstance(each, onnx.TensorProto):
+                yield each
+            else:
+                yield from _tensors(each)
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -116,7 +129,10 @@ def save_model(model: onnx.ModelProto, path: str | Path) -> None:
 
     Raises:
         OnnxqError: the target cannot be written, or the model is over 2 GB.
+        TypeError: an argument is of another type.
     """
+    check_type("model", model, onnx.ModelProto)
+    check_type("path", path, (str, Path))
     if size_of(model) > MAX_PROTOBUF:
         raise OnnxqError(f"cannot write {path}: the model is over 2 GB")
     with replacing(path) as temporary:

@@ -21,10 +21,10 @@ def understanding() -> Iterator[None]:
     """
     try:
         yield
-    except OnnxqError:
+    except (OnnxqError, MemoryError):
         raise
     except Exception as error:
+        problem = f"{type(error).__name__}: {first_line(error)[:200]}"
         raise OnnxqError(
-            f"the model is not valid, or of a kind that onnxq does not know: {type(error).__name__}: "
-            f"{first_line(error)[:200]}; does ONNX Runtime run it?"
+            f"onnxq does not understand the model: {problem}; if ONNX Runtime runs it, please report this"
         ) from error

@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from onnxq.core.checks import check_type
+from onnxq.core.checks import check_callable, check_type, number
 from onnxq.core.observation import Observation
 from onnxq.core.points import QuantPoint
 from onnxq.core.statistics import Origin, Statistics
@@ -95,8 +95,11 @@ def calibrate(
     Raises:
         OnnxqError: the model cannot be used, there are no images, or an activation is NaN or infinite.
     """
-    if moving_percentile is not None and not 50 < moving_percentile <= 100:
-        raise OnnxqError("`moving_percentile` must be above 50 and at most 100")
+    if moving_percentile is not None and (
+        number("moving_percentile", moving_percentile) or not 50 < moving_percentile <= 100
+    ):
+        raise OnnxqError("`moving_percentile` must be a number above 50 and at most 100")
+    check_callable("progress", progress)
     source = as_model(model)
     check_loads(source)
     check_type("batches", batches, Iterable)

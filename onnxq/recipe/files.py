@@ -34,9 +34,15 @@ def recipe_text(name: str) -> str:
     bundled = name in recipe_names()
     path = FOLDER / f"{name}.yaml" if bundled else Path(name)
     try:
-        return path.read_text()
+        return _text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         raise OnnxqError(f"no recipe {name}: neither a file nor one of those that `onnxq recipes` lists") from error
+
+
+def _text_of(path: Path) -> str:
+    """As much of a file as a recipe can have, and a little more."""
+    with path.open() as file:
+        return file.read(LONGEST + 1)
 
 
 def recipe_fields(name: str) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def load_yaml(path: str) -> Any:
         OnnxqError: it cannot be read, or is not YAML.
     """
     try:
-        return _parse(Path(path).read_text(), path)
+        return _parse(_text_of(Path(path)), path)
     except (OSError, UnicodeDecodeError) as error:
         raise OnnxqError(f"{path}: cannot be read ({error})") from error
 

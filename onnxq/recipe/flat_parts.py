@@ -206,7 +206,7 @@ class Parts:
         told = "onnxruntime" if placement == INTEGER else form
         if target in (None, "onnxruntime") and told is not None:
             target = told  # as of old: onnxruntime was the name of whatever target format and placement tell
-        if (target, placement) == ("qdq", None) and self._is_all_eight():
+        if (form, self.given.get("target"), placement) == ("qdq", None, None) and self._is_all_eight():
             target = "onnxruntime"  # what 8 bits in standard operators are wanted for
         if target is not None:
             changes["target"] = TARGETS.parse(target)

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnxq.core.checks import check_type
 from onnxq.core.statistics import Statistics
 from onnxq.errors import OnnxqError
 from onnxq.graph.conversion import to_graph, to_model
@@ -42,6 +43,7 @@ def equalize(model: onnx.ModelProto | str | Path, statistics: Statistics | str |
     """
     source = as_model(model)
     check_loads(source)
+    check_type("statistics", statistics, (Statistics, str, Path))
     seen = Statistics.load(statistics) if isinstance(statistics, (str, Path)) else statistics
     seen.check_belongs(fingerprint(source))
     with understanding():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.refine.refinement import Images
+from onnxq.runtime.batches import check_images
 
 EVERY = 8  # one image of so many is held back
 MOST = 128  # are kept in memory for it
@@ -34,6 +35,7 @@ class HeldBack:
         kept: Batches = []
         start = 0
         for batch in self.images:
+            check_images(batch)
             places = start + np.arange(1 if self.whole_batches else len(batch))
             start += len(places)
             held = np.repeat(self._is_held(places), len(batch) // max(len(places), 1))

@@ -62,6 +62,7 @@ def outputs_of(
     """
     images = 0
     for batch in batches:
+        check_images(batch)
         if not len(batch):
             continue
         check_batch(session, batch, "the model")
@@ -94,10 +95,19 @@ def check_batch(session: ort.InferenceSession, batch: NDArray[np.float32], name:
     Raises:
         OnnxqError: they do not fit; ``name`` is what the message calls the model.
     """
-    if not isinstance(batch, np.ndarray) or batch.dtype != np.dtype(np.float32):
+    check_images(batch)
+    check_shape(image_input(session).shape, batch, name)
+
+
+def check_images(batch: object) -> None:
+    """Whether a batch is one.
+
+    Raises:
+        OnnxqError: it is something else than an array of float32 in this machine's byte order.
+    """
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.dtype(np.float32) or not batch.ndim:
         kind = getattr(batch, "dtype", type(batch).__name__)
         raise OnnxqError(f"images must be arrays of float32 [N, C, H, W] in this machine's byte order, not {kind}")
-    check_shape(image_input(session).shape, batch, name)
 
 
 def check_shape(declared: Sequence[object], batch: NDArray[np.float32], name: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from onnxq.graph.conversion import to_model
-from onnxq.runtime.sessions import make_session, session_options
+from onnxq.runtime.sessions import make_session, session_options, trusted
 
 LARGE = 1024  # values; ONNX Runtime wants small constants, shapes for example, in the model itself
 TYPES = (np.float32, np.uint8, np.int8, np.uint16)  # that a session can be given; INT4 for example is not
@@ -37,7 +37,7 @@ def graph_session(
     weights = take_weights(graph.cleanup())
     model = to_model(graph, source)
     leaves_last(model.graph)
-    options = options or session_options(native=native)
+    options = options or session_options(native=trusted(native, provider))
     # What integer files compute is measured as it is written: the fused kernels of processors without VNNI saturate.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.enable_mem_pattern = False  # the second run would allocate everything anew, beside what the first one holds

@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxq.core.histogram import BINS
 from onnxq.core.operator_call import DOMAIN
 from onnxq.formats.powers_of_two import additive_levels, levels_of
 from onnxq.operators import VERSION, observe, operator_function
@@ -42,8 +43,23 @@ def _constants(name: str, channels: int) -> tuple[list[onnx.TensorProto], dict[s
     return [], {}
 
 
-def model_of(name: str, shape: Sequence[int], times: int = 1, dtype: Any = np.float32) -> onnx.ModelProto:
-    """x of ``shape`` -> y, through the operator ``times`` times; of Observe, as many histograms of x."""
+def _observed(names: Sequence[str], channels: int) -> list[tuple[str, int, list[int]]]:
+    """Names, types and shapes of what Observe makes."""
+    kinds = [TensorProto.FLOAT] * 2 + [TensorProto.DOUBLE] * 2
+    return [
+        *((name, kind, [channels]) for name, kind in zip(names[:-1], kinds, strict=True)),
+        (names[-1], TensorProto.INT32, [channels, BINS]),
+    ]
+
+
+def model_of(
+    name: str, shape: Sequence[int], times: int = 1, dtype: Any = np.float32, *, everything: bool = False
+) -> onnx.ModelProto:
+    """x of ``shape`` -> y, through the operator ``times`` times.
+
+    Args:
+        everything: of Observe all outputs, not its histograms alone.
+    """
     kind = KINDS[np.dtype(dtype)]
     constants, attributes = _constants(name, shape[1])
     x = helper.make_tensor_value_info("x", kind, shape)
@@ -52,7 +68,8 @@ def model_of(name: str, shape: Sequence[int], times: int = 1, dtype: Any = np.fl
         if name == "Observe":
             made = [f"{output}{i}" for output in observe.OUTPUTS]
             nodes.append(helper.make_node(name, ["x"], made, domain=DOMAIN))
-            outputs.append(helper.make_tensor_value_info(made[-1], TensorProto.INT32, [shape[1], 256]))
+            infos = [helper.make_tensor_value_info(*each) for each in _observed(made, shape[1])]
+            outputs += infos if everything else infos[-1:]
         else:
             source, target = f"x{i}" if i else "x", f"x{i + 1}" if i + 1 < times else "y"
             inputs = [source, *(constant.name for constant in constants)]

@@ -30,8 +30,8 @@ ODD_VALUES = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 0.5, 1.5, -0.25, 3e38)
 Make = Callable[[onnx.ModelProto, bool, str], ort.InferenceSession]  # model, with the library, provider
 
 
-def kernels_problem(make: Make, provider: str) -> str:
-    """What is wrong with the kernels of a provider; empty if nothing is.
+def kernels_problem(make: Make, provider: str) -> tuple[str, bool]:
+    """What is wrong with the kernels of a provider, empty if nothing is; and whether that is sure to stay so.
 
     Args:
         make: makes a session.
@@ -39,7 +39,7 @@ def kernels_problem(make: Make, provider: str) -> str:
     random = np.random.default_rng(0)
     for name in (*OPERATORS, "FixedPointConv"):
         x = random.standard_normal(SHAPE).astype(np.float32) * 3
-        body = convolution_model(SHAPE) if name == "FixedPointConv" else model_of(name, SHAPE)
+        body = convolution_model(SHAPE) if name == "FixedPointConv" else model_of(name, SHAPE, everything=True)
         if name == "FixedPointConv":
             x = (np.round(x * 16) / 16).astype(np.float32)
         elif name != "Observe":
@@ -48,10 +48,10 @@ def kernels_problem(make: Make, provider: str) -> str:
             got = _outputs(make(body, True, provider), x)
             wanted = _outputs(make(body, name == "FixedPointConv", "cpu"), x)
         except Exception as error:  # of drivers, of ONNX Runtime, of what is not there
-            return f"{name}: {first_line(error)}"
+            return f"{name}: {first_line(error)}", False
         if not all(_same(a, b) for a, b in zip(got, wanted, strict=True)):
-            return f"{name}: its kernel does not compute what its function body does"
-    return ""
+            return f"{name}: its kernel does not compute what its function body does", True
+    return "", True
 
 
 def _outputs(session: ort.InferenceSession, x: NDArray[np.float32]) -> list[NDArray[Any]]:
@@ -71,14 +71,19 @@ def remembered_problem(make: Make, machine: Mapping[str, str], folder: Path | No
     """
     library = hashlib.sha256(Path(get_library_path()).read_bytes()).hexdigest()
     key = hashlib.sha256(json.dumps([library, sorted(machine.items())]).encode()).hexdigest()[:32]
-    path = (folder or cache_folder()) / f"cuda-kernels-{key}.json"
+    try:
+        path = (folder or cache_folder()) / f"cuda-kernels-{key}.json"
+    except RuntimeError:  # a user without a home: asked anew each time
+        return kernels_problem(make, "cuda")[0]
     try:
         known = json.loads(path.read_text())["problem"]
         if isinstance(known, str):
             return known
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not asked yet, or damaged
-    problem = kernels_problem(make, "cuda")
+    problem, certain = kernels_problem(make, "cuda")
+    if not certain:
+        return problem
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

@@ -44,6 +44,11 @@ def session_options(*, native: bool | None = None) -> ort.SessionOptions:
     return options
 
 
+def trusted(native: bool | None, provider: str) -> bool | None:
+    """``native`` of a session there: the kernels of CUDA, unless they are demanded, must have proved themselves."""
+    return _unless_wrong() if native is None and resolve_provider(provider) == "cuda" else native
+
+
 @cache
 def _unless_wrong() -> bool | None:
     """False where the CUDA kernels do not compute what they should on this machine; asked once, and warned of."""
@@ -106,8 +111,7 @@ def make_session(
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
     if options is None:
-        checked = native is None and provider == "cuda"
-        options = session_options(native=_unless_wrong() if checked else native)
+        options = session_options(native=trusted(native, provider))
     try:
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
         if values:

@@ -60,6 +60,28 @@ def test_an_input_is_no_output(inputs, tmp_path, command, name, way):
     assert target.is_symlink() == (way == "symbolic link")
 
 
+def test_constants_and_linked_images_are_inputs(small_model, small_data, tmp_path):
+    model = small_network()
+    tensor = onnx.TensorProto(
+        name="c", data_type=onnx.TensorProto.FLOAT, dims=[1], data_location=onnx.TensorProto.EXTERNAL
+    )
+    tensor.external_data.add(key="location", value="const.bin")
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["c"], value=tensor))
+    (tmp_path / "const.bin").write_bytes(bytes(4))
+    (tmp_path / "c.onnx").write_bytes(model.SerializeToString())
+    _, said = onnxq("expand", tmp_path / "c.onnx", "-o", tmp_path / "const.bin", ok=False)
+    assert "is an input, too" in said
+    outside = tmp_path / "outside.png"
+    (small_data / "class0" / "0.png").rename(outside)
+    (small_data / "class0" / "0.png").symlink_to(outside)
+    (small_data / "class0" / "dangling.png").symlink_to("nowhere")
+    for target in (outside, tmp_path / "other.png"):
+        if target != outside:
+            target.hardlink_to(small_data / "class0" / "1.png")
+        _, said = onnxq("eval", small_model, "--data", small_data, "--json", target, ok=False)
+        assert "is an input, too" in said
+
+
 def test_no_devices_pipes_or_folders(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as end:

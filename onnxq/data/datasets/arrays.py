@@ -11,6 +11,7 @@ from PIL import Image
 from onnxq.core.npz import opened
 from onnxq.errors import OnnxqError
 
+MOST_LABELS = 2**27  # bytes
 MOST_BYTES = 2**32  # of an array, since all of it is held in memory
 
 
@@ -23,7 +24,7 @@ class Arrays:
 
     def __init__(self, path: Path) -> None:
         with opened(path, "an .npz file with arrays 'images' and 'labels'") as file:
-            self._images, self._labels = file.read("images", MOST_BYTES), file.read("labels", MOST_BYTES)
+            self._images, self._labels = file.read("images", MOST_BYTES), file.read("labels", MOST_LABELS)
         pixels = self._images.dtype == np.uint8 and self._images.ndim == 4 and self._images.shape[3] in (1, 3)
         self.ready = self._images.dtype == np.float32 and self._images.ndim == 4  # needs no preprocessing
         if not (pixels or self.ready):

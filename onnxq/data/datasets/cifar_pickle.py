@@ -18,7 +18,6 @@ LARGEST = 2**30  # bytes of a file
 LARGEST_INTEGER = 2**63
 ARRAY_MAKERS = ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct")
 BYTE_TYPES = ("u1", "|u1", "uint8")
-MARK = object()
 
 
 @dataclass
@@ -50,7 +49,8 @@ def read_batch(path: Path) -> dict[Any, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is larger than any batch")
-        content = _Machine().run(path.read_bytes())
+        program = path.read_bytes()
+        content = _Machine(len(program)).run(program)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged program can do anything that this one does not expect
@@ -63,8 +63,10 @@ def read_batch(path: Path) -> dict[Any, Any]:
 class _Machine:
     """A stack, and a memory of what was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.stack: list[Any] = []
+        self.marks: list[int] = []  # their places on the stack
+        self.room = 4 * size  # bytes that may be made of what is there
         self.memo: dict[int, Any] = {}
         self.actions: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(("PROTO", "FRAME"), self._pass),
@@ -78,7 +80,7 @@ class _Machine:
             "NONE": lambda _: self.stack.append(None),
             "NEWTRUE": lambda _: self.stack.append(True),
             "NEWFALSE": lambda _: self.stack.append(False),
-            "MARK": lambda _: self.stack.append(MARK),
+            "MARK": lambda _: self.marks.append(len(self.stack)),
             "EMPTY_DICT": lambda _: self.stack.append({}),
             "EMPTY_LIST": lambda _: self.stack.append([]),
             "EMPTY_TUPLE": lambda _: self.stack.append(()),
@@ -124,15 +126,15 @@ class _Machine:
         self.stack.append(text.encode("latin-1"))
 
     def _popped(self, count: int) -> list[Any]:
-        if len(self.stack) < count:
+        if len(self.stack) - (self.marks[-1] if self.marks else 0) < count:
             raise ValueError("it takes more than it has")
         values = self.stack[-count:]
         del self.stack[-count:]
         return values
 
     def _marked(self) -> list[Any]:
-        place = max(index for index, value in enumerate(self.stack) if value is MARK)
-        values = self.stack[place + 1 :]
+        place = self.marks.pop()
+        values = self.stack[place:]
         del self.stack[place:]
         return values
 
@@ -165,8 +167,10 @@ class _Machine:
         elif name == "numpy dtype" and arguments[0] in (*BYTE_TYPES, *(kind.encode() for kind in BYTE_TYPES)):
             self.stack.append(ByteType())
         elif name == "_codecs encode" and arguments[1:] == ("latin1",) and isinstance(arguments[0], str):
-            self.stack.append(arguments[0].encode("latin-1"))
+            self.stack.append(self._bytes(arguments[0].encode("latin-1")))
         elif name.endswith("numeric _frombuffer") and name.startswith("numpy.") and isinstance(arguments[1], ByteType):
+            if arguments[3:] != ("C",):
+                raise ValueError("an array that is not in C order")
             self.stack.append(Bytes(self._bytes(arguments[0])))
         else:
             raise ValueError(f"a call of {name or type(function).__name__}")
@@ -180,8 +184,10 @@ class _Machine:
             raise ValueError("an array of something else than bytes")
         self.stack.append(made)
 
-    @staticmethod
-    def _bytes(content: object) -> bytes:
+    def _bytes(self, content: object) -> bytes:
         if not isinstance(content, (bytes, bytearray)):
             raise ValueError("an array without its bytes")
+        self.room -= len(content)
+        if self.room < 0:
+            raise ValueError("it makes more than it holds")
         return bytes(content)

@@ -16,6 +16,7 @@ UNDECODABLE = (
 )
 MOST_PIXELS = 64 * 10**6
 MOST_EXTENDED = 100
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")  # by content; others, like EPS, start programs
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
 
 
@@ -62,7 +63,7 @@ class ImageFolder:
     def image(self, index: int) -> Image.Image:
         path = self._items[index][0]
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 _check_size(image)
                 image.load()
                 return image

@@ -19,7 +19,7 @@ class OnnxRuntime(IntegerTarget):
     """Files that run in integer kernels throughout."""
 
     runs_here: ClassVar[bool] = True
-    points: ClassVar[tuple[str, ...]] = ("integer", "inputs")
+    points: ClassVar[tuple[str, ...]] = ("integer", "inputs", "outputs")
     formats: ClassVar[tuple[str, ...]] = ("affine", "symmetric", "signed")
     weight_bits: ClassVar[tuple[int, ...] | None] = (2, 3, 4, 5, 6, 7, 8)
     act_bits: ClassVar[tuple[int, ...] | None] = (4, 5, 6, 7, 8)
