@@ -37,7 +37,8 @@ def fuzz(name: str, seed: int, minutes: float, cases: int, keep: Path) -> tuple[
     done = failed = 0
     while done < cases and time.monotonic() < ends:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
+            folder = Path(scratch) / "above" / "case"  # some commands look into the folder above
+            folder.mkdir(parents=True)
             commands = KINDS[name](folder, random.Random(f"{name} {seed} {done}"))
             (folder / "commands.json").write_text(json.dumps(commands) + "\n")
             wrong = problem(worker, folder, commands)

@@ -16,6 +16,7 @@ from onnxq.recipe.flat import with_options
 from onnxq.recipe.recipe import Recipe
 
 LONGEST = 10**6  # characters
+LONGEST_VALUE = 10_000  # characters
 MOST_EXPANDED = 1_000
 FOLDER = Path(__file__).parent / "bundled"
 
@@ -90,6 +91,8 @@ class _Loader(yaml.SafeLoader):
         """Add up what aliases stand for; the base class composes."""
         is_alias = self.check_event(yaml.events.AliasEvent)
         node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST_VALUE:  # numbers in base 60 take its square
+            raise yaml.YAMLError(f"a value of more than {LONGEST_VALUE} characters")
         if is_alias:
             self._expanded += self._sizes.get(id(node), MOST_EXPANDED + 1)  # one that is not whole holds itself
             if self._expanded > MOST_EXPANDED:

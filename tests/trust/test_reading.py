@@ -215,7 +215,7 @@ BOMB = "\n".join(
 )
 TEXTS = {
     "bomb": BOMB, "itself": "skip: &a [*a]", "deep": "skip: " + "[" * 5000, "date": "bits: 2001-99-99", "word": "bits: !!int abc",
-    "time": "bits: !!timestamp x", "digits": "bits: " + "9" * 5000, "long": "#" * 1_000_001,
+    "time": "bits: !!timestamp x", "digits": "bits: " + "9" * 5000, "long": "#" * 1_000_001, "base 60": "bits: 1" + ":1" * 400_000,
 }  # fmt: skip
 
 
