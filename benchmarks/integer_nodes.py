@@ -15,10 +15,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from onnx import helper
 from timing import node_events, profiled, random_images, random_network
 
 import onnxq
-from onnxq.graph.model_files import save_model
+from onnxq.graph.model_files import load_model, save_model
 from onnxq.recipe import Recipe
 from onnxq.runtime.batches import on_device, run
 from onnxq.runtime.sessions import make_session, session_options
@@ -26,21 +27,27 @@ from onnxq_cli.common import table
 
 RUNS = 12
 WIDTHS = (8, 4)  # of activations
-IMAGE_RANK = 4
 
 
-def kind_of(event: dict[str, Any]) -> str:
+def kinds_of(path: Path) -> dict[str, str]:
+    """By the name of a convolution, what it is."""
+    found = {}
+    for node in load_model(path).graph.node:
+        if node.op_type == "Conv":
+            fields = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+            sides = set(fields.get("kernel_shape", ()))
+            plain = "1 x 1 convolutions" if sides == {1} else "larger convolutions"
+            found[node.name] = "depthwise convolutions" if fields.get("group", 1) > 1 else plain
+    return found
+
+
+def kind_of(event: dict[str, Any], convolutions: dict[str, str]) -> str:
     """Convolutions by what they are, other nodes by their operator."""
-    name = str(event["args"]["op_name"])
-    if "Conv" not in name:
-        return name
-    shapes = [
-        shape for entry in event["args"]["input_type_shape"] for shape in entry.values() if len(shape) == IMAGE_RANK
-    ]
-    weight = shapes[1]
-    if weight[1] == 1:
-        return "depthwise convolutions"
-    return "1 x 1 convolutions" if weight[2:] == [1, 1] else "larger convolutions"
+    name, operator = str(event["name"]), str(event["args"]["op_name"])
+    if "Conv" not in operator:
+        return operator
+    own = [each for each in convolutions if name.startswith(each)]
+    return convolutions[max(own, key=len)] if own else operator
 
 
 def times_of(path: Path, folder: Path) -> dict[str, float]:
@@ -49,9 +56,10 @@ def times_of(path: Path, folder: Path) -> dict[str, float]:
     images = on_device(random_images(8), session)
     for _ in range(RUNS):
         run(session, [output.name for output in session.get_outputs()], images)
+    convolutions = kinds_of(path)
     times: Counter[str] = Counter()
     for event in node_events(session):
-        times[kind_of(event)] += event["dur"] / 1000 / RUNS
+        times[kind_of(event, convolutions)] += event["dur"] / 1000 / RUNS
     return dict(times.most_common())
 
 
