@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
@@ -17,6 +18,8 @@ HOSTILE = Path(__file__).parents[3] / "shared" / "hostile"
 FOLDERS = sorted(path.parent for path in HOSTILE.glob("*/cmd.txt"))
 BATCHES = sorted(path.parent for path in HOSTILE.glob("*/test_batch") if not (path.parent / "cmd.txt").exists())
 BOMBS = sorted(HOSTILE.glob("bombs/*.yaml"))
+MODELS = sorted(HOSTILE.glob("bad.*")) + sorted(HOSTILE.glob("*.onnx"))
+PICTURES = sorted(path for path in HOSTILE.glob("images/*"))
 CORPUS = sorted(path.parent for path in FUZZ.glob("corpus/*/commands.json"))
 
 
@@ -58,6 +61,25 @@ def test_bombs(worker, tmp_path, bomb):
     code, said = worker.run(tmp_path, ["quantize", "m.onnx", "--stats", "s.npz", "--recipe", str(bomb), "-o", "o.onnx"])
     assert code == 1
     assert "aliases stand for more than" in said
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_models_of_any_kind(worker, tmp_path, model):
+    shutil.copy(model, tmp_path)
+    np.savez(tmp_path / "d.npz", images=np.zeros((2, 1, 1, 2), np.float32), labels=[0, 0])
+    name = model.name
+    asked = [
+        ["check", name], ["eval", name, "--data", "d.npz"], ["calibrate", name, "--data", "d.npz", "-o", "t.npz"],
+        ["quantize", name, "--weight-bits", "8", "--act-bits", "none", "-o", "out.onnx"],
+    ]  # fmt: skip
+    assert problem(worker, tmp_path, asked) == ""
+
+
+@pytest.mark.parametrize("pictures", PICTURES, ids=lambda pictures: pictures.name)
+def test_pictures(worker, tmp_path, pictures):
+    shutil.copy(FOLDERS[0] / "m.onnx", tmp_path)
+    asked = [["eval", "m.onnx", "--data", str(pictures), *preset] for preset in ([], ["--preset", "imagenet"])]
+    assert problem(worker, tmp_path, asked) == ""
 
 
 @pytest.mark.parametrize("folder", CORPUS, ids=lambda folder: folder.name)
