@@ -92,7 +92,6 @@ def quantize(
         TypeError: an argument is of another type.
     """
     source = as_model(model)
-    check_loads(source)
     check_type("recipe", recipe, Recipe)
     check_callable("progress", progress)
     check_type("images", images, (Iterable, type(None)))
@@ -106,7 +105,9 @@ def quantize(
     _check_images(images, _passes(steps) + calibrates)
     held = HeldBack(images if images is not None else (), hold_back, fixed_batch_size(source) is not None)
     run = Run(provider, progress)
-    if calibrates:
+    if not calibrates:  # which looks itself
+        check_loads(source)
+    else:
         seen = _calibrated(source, held, whole.resolved_points, whole.activations, run)
     actual = fingerprint(source)
     if seen is not None:

@@ -39,9 +39,9 @@ def command(
     onnxq export resnet50 -o resnet50.onnx
     onnxq export resnet18 --num-classes 10 --preset cifar --small-stem --weights my.pt -o resnet18_cifar10.onnx
     """
+    check_outputs(output, models=[], inputs=[weights])
     from onnxq.export.torchvision import export_model  # torch takes seconds to import
 
-    check_outputs(output, models=[], inputs=[weights])
     preprocessing = PRESETS[preset] if preset else None
     model = export_model(
         arch,

@@ -96,16 +96,13 @@ def main() -> None:
     except _Terminated:
         click.echo("terminated", err=True)
         sys.exit(143)
-    except (OnnxqError, MemoryError, OSError) as error:
-        if debug:
-            raise
-        click.echo(printable(f"error: {in_options(_one_line(error), OPTIONS)}"), err=True)
-        sys.exit(1)
     except Exception as error:
         if debug:
             raise
-        problem = f"unexpected {type(error).__name__}: {_one_line(error)}"
-        click.echo(f"error: {problem}; `onnxq --debug` shows where; please report it", err=True)
+        problem = in_options(_one_line(error), OPTIONS)
+        if not isinstance(error, (OnnxqError, MemoryError, OSError)):
+            problem = f"unexpected {type(error).__name__}: {problem}; `onnxq --debug` shows where; please report it"
+        click.echo(printable(f"error: {problem}"), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("aborted", err=True)

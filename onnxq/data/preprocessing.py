@@ -22,7 +22,7 @@ from PIL import Image
 
 from onnxq.errors import OnnxqError
 
-MOST_PIXELS = 64 * 10**6  # of a resized image
+MOST_PIXELS = 64 * 10**6  # of an image, decoded or resized
 LARGEST = 8192  # pixels a side
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
-from onnxq.inspection.quantized_graph import QDQ
+from onnxq.graph.compact import QUANTIZERS
 from onnxq.runtime.sessions import make_session, session_options
 
 INTEGER = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger", "DynamicQuantize", "MatMulNBits")  # names begin so
@@ -73,6 +73,6 @@ def _in_float(graph: onnx.GraphProto) -> dict[str, int]:
         moves = bool(node.input) and node.input[0] in codes and node.op_type != "DequantizeLinear"
         if makes or moves:
             codes.update(node.output)
-        elif node.op_type not in QDQ:
+        elif node.op_type not in QUANTIZERS:
             found[node.op_type] += 1
     return dict(found)

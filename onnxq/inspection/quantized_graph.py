@@ -16,7 +16,6 @@ from onnxq.operators import DOMAIN
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
-QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 class QuantizedGraph:

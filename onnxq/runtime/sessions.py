@@ -13,11 +13,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError, first_line
+from onnxq.graph.model_files import MAX_PROTOBUF, size_of
 from onnxq.runtime.library import find_library, get_library_path, has_cuda_kernels
 from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
 from onnxq.runtime.self_check import machine_facts, remembered_problem
-
-MAX_PROTOBUF = 2**31 - 2**20  # bytes of a model that can be handed over as one piece
 
 
 def session_options(*, native: bool | None = None) -> ort.SessionOptions:
@@ -79,7 +78,7 @@ def check_loads(model: onnx.ModelProto) -> None:
             raise OnnxqError(f"the model's input {entry.name} has a size of 0: there is nothing in it")
     options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) < MAX_PROTOBUF:
+    if size_of(model) <= MAX_PROTOBUF:
         make_session(model, options=options)
 
 

@@ -67,6 +67,15 @@ WHOLE = {  # read it, or fail
 }
 
 
+@pytest.fixture
+def words(small_model, small_data, calibrated, tmp_path):  # noqa: F811
+    """What commands are about; the target is there already."""
+    target = tmp_path / "out" / "target"
+    target.parent.mkdir()
+    target.write_text("old")
+    return {"model": small_model, "data": small_data, "stats": calibrated, "target": target, "folder": target.parent}
+
+
 def run(argv, point=None, number=0):
     text = f"from onnxq_cli import main; import sys; sys.argv = ['onnxq', *{argv!r}]; main()"
     if point is not None:
@@ -77,17 +86,8 @@ def run(argv, point=None, number=0):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_target_is_whole(small_model, small_data, calibrated, tmp_path, command, point, number):  # noqa: F811
-    target = tmp_path / "out" / "target"
-    target.parent.mkdir()
-    target.write_text("old")
-    words = {
-        "model": small_model,
-        "data": small_data,
-        "stats": calibrated,
-        "target": target,
-        "folder": tmp_path / "out",
-    }
+def test_the_target_is_whole(words, tmp_path, command, point, number):
+    target = words["target"]
     argv = COMMANDS[command].format(**words).split()
     code = run(argv, POINTS[point], number)
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 143)
@@ -150,18 +150,9 @@ FULL = {
 
 
 @pytest.mark.parametrize("command", FULL)
-def test_a_full_disk(small_model, small_data, calibrated, tmp_path, command):  # noqa: F811
+def test_a_full_disk(words, tmp_path, command):
     """Files cannot grow beyond 2 KiB: the same errors as those of a disk that is full."""
-    target = tmp_path / "out" / "target"
-    target.parent.mkdir()
-    target.write_text("old")
-    words = {
-        "model": small_model,
-        "data": small_data,
-        "stats": calibrated,
-        "target": target,
-        "folder": tmp_path / "out",
-    }
+    target = words["target"]
     argv = FULL[command].format(**words).split()
     text = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "

@@ -17,6 +17,7 @@ from onnxq.errors import OnnxqError, first_line
 LARGEST = 2**30  # bytes of a file
 LARGEST_INTEGER = 2**63
 ARRAY_MAKERS = ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct")
+ARRAYS_OF_BUFFERS = ("numpy.core.numeric _frombuffer", "numpy._core.numeric _frombuffer")
 BYTE_TYPES = ("u1", "|u1", "uint8")
 
 
@@ -37,6 +38,12 @@ class Bytes:
     """An array of bytes, filled by its state."""
 
     content: bytes = b""
+
+
+def _byte_type(name: str | bytes, *_: object) -> ByteType:
+    if (name.decode() if isinstance(name, bytes) else name) not in BYTE_TYPES:
+        raise ValueError(f"an array of {name!r}")
+    return ByteType()
 
 
 def read_batch(path: Path) -> dict[Any, Any]:
@@ -68,6 +75,12 @@ class _Machine:
         self.marks: list[int] = []  # their places on the stack
         self.room = 4 * size  # bytes that may be made of what is there
         self.memo: dict[int, Any] = {}
+        self.calls: dict[str, Callable[..., Any]] = {
+            **dict.fromkeys(ARRAY_MAKERS, lambda *_: Bytes()),
+            **dict.fromkeys(ARRAYS_OF_BUFFERS, self._array_of),
+            "numpy dtype": _byte_type,
+            "_codecs encode": self._text_as_bytes,
+        }
         self.actions: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(("PROTO", "FRAME"), self._pass),
             **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), self._remember),
@@ -159,21 +172,22 @@ class _Machine:
         self.stack[-1].update(self._pairs(values))
 
     def _call(self) -> None:
-        """An array, its type, or bytes that were written as text: nothing else is made by a call."""
+        """What ``self.calls`` has, and nothing else."""
         function, arguments = self._popped(2)
-        name = function.name if isinstance(function, Symbol) else ""
-        if name in ARRAY_MAKERS:
-            self.stack.append(Bytes())
-        elif name == "numpy dtype" and arguments[0] in (*BYTE_TYPES, *(kind.encode() for kind in BYTE_TYPES)):
-            self.stack.append(ByteType())
-        elif name == "_codecs encode" and arguments[1:] == ("latin1",) and isinstance(arguments[0], str):
-            self.stack.append(self._bytes(arguments[0].encode("latin-1")))
-        elif name.endswith("numeric _frombuffer") and name.startswith("numpy.") and isinstance(arguments[1], ByteType):
-            if arguments[3:] != ("C",):
-                raise ValueError("an array that is not in C order")
-            self.stack.append(Bytes(self._bytes(arguments[0])))
-        else:
-            raise ValueError(f"a call of {name or type(function).__name__}")
+        name = function.name if isinstance(function, Symbol) else type(function).__name__
+        if name not in self.calls:
+            raise ValueError(f"a call of {name}")
+        self.stack.append(self.calls[name](*arguments))
+
+    def _array_of(self, content: object, kind: object, shape: object, order: object) -> Bytes:
+        if not isinstance(kind, ByteType) or order != "C":
+            raise ValueError("an array of something else than bytes in C order")
+        return Bytes(self._bytes(content))
+
+    def _text_as_bytes(self, text: str, encoding: str) -> bytes:
+        if encoding != "latin1":
+            raise ValueError(f"bytes in {encoding}")
+        return self._bytes(text.encode("latin-1"))
 
     def _fill(self) -> None:
         """The state of an array: version, shape, type, order, content; that of a type says nothing new."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from onnxq.data.datasets.base import BadImageError
+from onnxq.data.preprocessing import MOST_PIXELS
 from onnxq.errors import OnnxqError
 
 UNDECODABLE = (
     *(OSError, UnidentifiedImageError, SyntaxError, ValueError, MemoryError),
     *(Image.DecompressionBombError, OverflowError),
 )
-MOST_PIXELS = 64 * 10**6
 MOST_EXTENDED = 100
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")  # by content; others, like EPS, start programs
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
