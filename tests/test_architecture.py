@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "refine": {"core", "formats", "recipe", "decide", "rounding", "reconstruction", "graph", "runtime", "rewrite"},
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "inspection": {"core", "recipe", "graph", "operators", "runtime"},
-    "export": {"graph", "data"},
+    "export": {"core", "formats", "graph", "data", "rewrite"},
     "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite", "runtime"},
 }
 HEAVY = {"onnx", "onnxruntime", "onnx_graphsurgeon", "torch", "torchvision"}

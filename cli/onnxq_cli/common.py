@@ -30,6 +30,7 @@ PRESETS = {
     ),
     "cifar-224": Preprocessing(resize=224, crop=224),
     "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),
+    "demo-32": Preprocessing(input_size=(3, 32, 32), resize=32, crop=32, mean=(0.45,) * 3, std=(0.25,) * 3),
 }
 
 BATCH_SIZE = 16

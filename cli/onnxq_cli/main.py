@@ -17,6 +17,7 @@ from onnxq_cli.words import OPTIONS, in_options
 # Commands are imported when they are asked for: `onnxq --help` is quick.
 COMMANDS = {
     "export": "torchvision model to ONNX",
+    "import-apot": "checkpoint of the published APoT system to a quantized file",
     "calibrate": "observe a model's activations on images",
     "equalize": "even out the ranges of channels, in float",
     "quantize": "rewrite a model at 2 to 8 bits",
@@ -36,7 +37,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"onnxq_cli.{cmd_name}").command
+        command: click.Command = import_module(f"onnxq_cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

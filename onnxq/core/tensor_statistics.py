@@ -134,15 +134,35 @@ class TensorStatistics:
         counts[above] = 0
         values = np.minimum((edges[:, :-1] + edges[:, 1:]) / 2, upper)
         values[:, HALF] = 0  # there are hardly any but zeros in the bin at zero
+        maximum = np.clip(self.maximum, 0, upper).astype(np.float32)
         return TensorStatistics(
             count=self.count,
             minimum=np.clip(self.minimum, 0, upper).astype(np.float32),
-            maximum=np.clip(self.maximum, 0, upper).astype(np.float32),
+            maximum=maximum,
             sum=(counts * values).sum(axis=1),
             sum_squares=(counts * values * values).sum(axis=1),
-            anchor=self.anchor,
-            histogram=counts,
+            anchor=np.where(self._in_zero_bin(maximum), anchor_of(np.zeros_like(maximum), maximum), self.anchor),
+            histogram=self._refined(counts, maximum),
         )
+
+    def _in_zero_bin(self, maximum: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Channels all of whose clamped values lie in the bin at zero: that of the values before is far too wide."""
+        return maximum < bin_edges()[HALF + 1] * self.anchor
+
+    def _refined(self, counts: NDArray[Any], maximum: NDArray[np.float32]) -> NDArray[Any]:
+        """Counts of such channels by their own anchor: what was not positive is zero, the rest is spread evenly."""
+        for channel in np.flatnonzero(self._in_zero_bin(maximum)):
+            positive, top = int(self.histogram[channel, HALF]), float(maximum[channel])
+            zeros = int(counts[channel].sum()) - positive
+            counts[channel] = 0
+            if top > 0:
+                anchor = float(anchor_of(np.zeros(1, np.float32), maximum[channel : channel + 1])[0])
+                reached = np.minimum(bin_edges()[HALF:] * anchor / top, 1)
+                counts[channel, HALF:] = np.diff(np.rint(reached * positive).astype(np.int64))
+            else:
+                zeros += positive
+            counts[channel, HALF] += zeros
+        return counts
 
     def copy(self) -> TensorStatistics:
         """With a histogram of its own, int64."""

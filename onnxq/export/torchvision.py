@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,10 @@ import torchvision
 
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
+from onnxq.export.module import export_module
 from onnxq.export.small_stems import with_small_stem
-from onnxq.graph.conversion import OPSET, to_graph, to_model
-from onnxq.graph.model_files import MAX_PROTOBUF, set_metadata
-from onnxq.graph.normalize import normalize
+from onnxq.export.state import load_state
 
-INPUT, OUTPUT = "input", "logits"
 SMALL = 32  # pixels, with a small stem
 
 
@@ -61,54 +57,7 @@ def export_model(
         size = SMALL
     if size is not None:
         chosen = for_size(chosen, size)
-    model.eval()
-    example = torch.zeros(2, *chosen.input_size)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                model,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                external_data=False,
-                verbose=False,
-                optimize=True,
-            )
-        assert program is not None
-        exported = program.model_proto
-    except Exception as error:  # torch raises many kinds
-        raise OnnxqError(
-            f"torch cannot export {arch} for input {chosen.input_size}"
-            f"{'' if small_stem else ' (too small? there is `small_stem`)'}: {str(error).splitlines()[0]}"
-        ) from error
-    if exported.ByteSize() > MAX_PROTOBUF:
-        raise OnnxqError(f"{arch} is over 2 GB, more than one ONNX file holds")
-    strip_traces(exported)
-    graph = to_graph(exported)
-    normalize(graph)
-    folded = to_model(graph, exported)
-    class_count = folded.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    set_metadata(folded, {**chosen.to_metadata(), "model": arch, "num_classes": str(class_count)})
-    return folded
-
-
-def strip_traces(model: onnx.ModelProto) -> None:
-    """Drop the exporter's metadata and doc strings: they hold local paths and stack traces."""
-    del model.metadata_props[:]
-    for graph in (model.graph, *(function for function in model.functions)):
-        del graph.metadata_props[:]
-        graph.doc_string = ""
-        for node in graph.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
-        for value in graph.value_info:
-            del value.metadata_props[:]
-    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
+    return export_module(model, chosen, name=arch, hint="" if small_stem else " (too small? there is `small_stem`)")
 
 
 def _build(
@@ -149,7 +98,7 @@ def _build(
     if weights == "none":
         torch.manual_seed(0)
         return get_model(), implied
-    state = _load_state(Path(weights))
+    state = load_state(Path(weights))
     if "init_weights" in options:  # the auxiliary classifiers of training are not exported
         options["aux_logits"] = any(name.startswith(("AuxLogits", "aux1")) for name in state)
     model = get_model()
@@ -161,22 +110,6 @@ def _build(
             f"{weights} does not fit {arch}: {lines[min(1, len(lines) - 1)].strip()} (try `num_classes`)"
         ) from error
     return model, implied
-
-
-def _load_state(path: Path) -> dict[str, Any]:
-    """A state dict, plain or inside a checkpoint."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise OnnxqError(f"`weights` {path}: no such file (or use DEFAULT or none)") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise OnnxqError(f"`weights` {path}: not a PyTorch state dict, or a truncated one") from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise OnnxqError(f"`weights` {path}: not a PyTorch state dict")
-    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def for_size(implied: Preprocessing, size: int) -> Preprocessing:

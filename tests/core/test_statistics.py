@@ -11,6 +11,7 @@ from onnxq.core.observation import observe
 from onnxq.core.statistics import Statistics
 from onnxq.core.tensor_statistics import TensorStatistics
 from onnxq.errors import OnnxqError
+from onnxq.formats.affine import AffineParams
 
 
 def statistics_of(x, fingerprint="f" * 64):
@@ -108,3 +109,15 @@ def test_bad_files_are_one_line_errors(tmp_path, damage):
     with pytest.raises(OnnxqError, match="onnxq calibrate") as caught:
         Statistics.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_values_in_the_bin_at_zero_are_told_apart_behind_a_relu():
+    """-100 and up to 0.001: the zero bin of the values before is 0.0156 wide."""
+    values = np.float32([[-100, -50, 0.0002, 0.0004, 0.0006, 0.001]])
+    before = TensorStatistics.of(observe(values[..., None].transpose(1, 0, 2)))
+    after = before.clamped(np.inf)
+    assert after.anchor[0] < 0.005 and after.histogram.sum() == 6
+    mean = AffineParams(np.float32([1e-6]), np.float32([0]), np.int32([16])).expected_value(
+        after.histogram, after.anchor
+    )
+    assert mean[0] == pytest.approx(4 / 6 * 0.0005, rel=0.05)  # spread evenly up to the largest

@@ -1,0 +1,27 @@
+"""Weights from files of torch. A part of ``export``; nothing in such a file is executed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onnxq.errors import OnnxqError
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """A state dict, plain or inside a checkpoint."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise OnnxqError(f"`weights` {path}: no such file (or use DEFAULT or none)") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        raise OnnxqError(f"`weights` {path}: not a PyTorch state dict, or a truncated one") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise OnnxqError(f"`weights` {path}: not a PyTorch state dict")
+    return {name.removeprefix("module."): value for name, value in content.items()}
