@@ -17,7 +17,6 @@ from onnxq.core.histogram import (
     HALF,
     anchor_of,
     bin_edges,
-    magnitude_percentile,
     mean_absolute_deviation,
     rescale,
     rescale_in_place,
@@ -104,19 +103,6 @@ class TensorStatistics:
             anchor=anchor[:1],
             histogram=rescale(self.histogram, self.anchor, anchor).sum(axis=0, keepdims=True),
         )
-
-    def magnitude(self, percentile: float) -> FloatArray:
-        """What ``percentile`` percent of the magnitudes do not exceed: of each channel and of all, float64 [C + 1]."""
-        both = [
-            magnitude_percentile(
-                tensor.histogram,
-                tensor.anchor.astype(np.float64),
-                tensor.reach,
-                percentile,
-            )
-            for tensor in (self, self.whole())
-        ]
-        return np.concatenate(both)
 
     def clamped(self, upper: float) -> TensorStatistics:
         """Statistics of clamp(x, 0, upper): behind a ReLU (upper = inf) or a Clip.

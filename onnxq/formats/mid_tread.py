@@ -9,6 +9,7 @@ last included.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from onnxq.formats.expected import OnHistograms, Steps
 
 FloatArray = NDArray[np.float32]
 Bins = NDArray[np.float64]
+EXACT = 1e-9  # of a code: what is nearer to a whole number is one
 MAX_BINS = 254.0  # codes of packed weights have 8 bits, and rounding of both ends can take one more
 
 
@@ -94,6 +96,16 @@ def allocate_bins(spread: Bins, bits: float, limit: float = np.inf) -> Bins:
     return bins
 
 
+def _best(candidates: Sequence[MidTreadParams], observed: Observed) -> MidTreadParams:
+    """Of each channel the parameters of the smallest expected squared error."""
+    if len(candidates) == 1:
+        return candidates[0]
+    errors = [params.expected_squared_error(observed.histogram, observed.anchor) for params in candidates]
+    best = np.argmin(errors, axis=0)
+    fields = ([getattr(params, name) for params in candidates] for name in ("scale", "first", "last"))
+    return MidTreadParams(*(np.choose(best, field) for field in fields))
+
+
 @FORMATS.register("mid-tread")
 @dataclass(frozen=True)
 class MidTread(Format):
@@ -102,6 +114,7 @@ class MidTread(Format):
     any_bits: ClassVar[bool] = True
     takes_rule: ClassVar[bool] = False
     uses_all_codes: ClassVar[bool] = False
+    factors: ClassVar[tuple[float, ...]] = tuple(np.linspace(0.85, 1.15, 13).tolist())  # on the step
 
     @property
     def tells_mean(self) -> bool:
@@ -117,20 +130,29 @@ class MidTread(Format):
         return FORMATS.parse("published-mid-tread")
 
     def fit_activation(self, observed: Observed, bits: float, rule: RangeRule) -> MidTreadParams:
-        """Clipped at the Laplace threshold, full or half range; the outermost codes are whole numbers."""
+        """Clipped at the Laplace threshold, full or half range (there from zero to above the mean, as published).
+
+        The outermost codes are whole numbers, which moves the ends of the range (outwards: the published ones, between
+        two codes, are symbols, too). Of steps a little finer and coarser each channel gets that of the smallest
+        expected error.
+        """
         bins, multiplier = self._activation_bins(observed, bits)
         mean, b, _ = observed.moments()
         centre = np.maximum(mean, 0) if observed.half else mean
         reach = centre + multiplier * b if observed.half else 2 * multiplier * b
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.where((bins > 0) & (reach > 0), reach / bins, 1.0)
-        if observed.half:
-            first, last = np.zeros_like(scale), self._half_end(bins, centre, scale)
-        else:
-            first, last = mean / scale - bins / 2, mean / scale + bins / 2
-        first, last = (np.where(bins > 0, code, 0) for code in (first, last))
-        scale, first, last = self._placed(observed, scale, first, last, (bins == 0) | (reach <= 0))
-        return MidTreadParams(*(array.astype(np.float32) for array in (scale, first, last)))
+        constant = (bins == 0) | (reach <= 0)
+
+        def at(factor: float) -> MidTreadParams:
+            step = scale * factor
+            first = np.zeros_like(step) if observed.half else centre / step - bins / 2
+            last = bins + centre / step if observed.half else centre / step + bins / 2
+            first, last = (np.where(bins > 0, code, 0) for code in (first, last))
+            placed = self._placed(observed, step, first, last, constant)
+            return MidTreadParams(*(array.astype(np.float32) for array in placed))
+
+        return _best([at(factor) for factor in self.factors], observed)
 
     def fit_weight(self, rows: FloatArray, bits: float) -> AffineParams:
         """round(w / step), step = range / bins; at most 254 bins, so that codes have 8 bits.
@@ -156,17 +178,14 @@ class MidTread(Format):
     def _weight_bins(self, spread: Bins, bits: float) -> Bins:
         return allocate_bins(spread, bits, MAX_BINS)
 
-    def _half_end(self, bins: Bins, centre: Bins, scale: Bins) -> Bins:
-        """The last code of a half range."""
-        return bins
-
     def _placed(
         self, observed: Observed, scale: Bins, first: Bins, last: Bins, constant: NDArray[np.bool_]
     ) -> tuple[Bins, Bins, Bins]:
         """Whole outermost codes; the one level of a constant channel is its mean."""
         mean = observed.own.mean
         scale = np.where(constant & (mean != 0), np.abs(mean), scale)
-        first, last = (np.where(constant, np.sign(mean), np.rint(code)) for code in (first, last))
+        whole = np.floor(first + EXACT), np.ceil(last - EXACT)
+        first, last = (np.where(constant, np.sign(mean), code) for code in whole)
         return scale, first, last
 
     def _only_level(self, rows: FloatArray) -> Bins:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,8 @@ def mid_tread_multiplier(bins: FloatArray) -> FloatArray:
 class PublishedMidTread(MidTread):
     """``mid-tread`` as published."""
 
+    factors: ClassVar[tuple[float, ...]] = (1.0,)
+
     def published(self) -> Format:
         """Itself."""
         return self
@@ -59,9 +62,6 @@ class PublishedMidTread(MidTread):
 
     def _weight_bins(self, spread: FloatArray, bits: float) -> FloatArray:
         return np.minimum(mid_tread_bins(spread, bits), MAX_BINS)
-
-    def _half_end(self, bins: FloatArray, centre: FloatArray, scale: FloatArray) -> FloatArray:
-        return bins + centre / scale
 
     def _placed(
         self, observed: Observed, scale: FloatArray, first: FloatArray, last: FloatArray, constant: NDArray[np.bool_]

@@ -22,6 +22,7 @@ from onnxq.graph.model_files import as_model, fingerprint
 from onnxq.graph.normalize import normalize
 from onnxq.graph.understanding import understanding
 from onnxq.observe.insert_observers import insert_observers
+from onnxq.observe.insert_order_statistics import insert_order_statistics
 from onnxq.operators import observe
 from onnxq.recipe.points import POINTS, Points
 from onnxq.runtime.batches import outputs_of
@@ -106,13 +107,15 @@ def calibrate(
     chosen = POINTS.parse(points)
     with understanding():
         graph, found, outputs = observation_graph(source, chosen)
+        averaged = list(dict.fromkeys([*_tensors(found), *(point.tensor for point in found)]))
+        sorted_ = insert_order_statistics(graph, averaged, moving_percentile) if moving_percentile is not None else []
     names = _tensors(found)
     session = graph_session(graph, source, provider, native=native)
     width = len(observe.OUTPUTS)
     images, largest = 0, 0
     tensors: dict[str, TensorStatistics] = {}
     moving: dict[str, NDArray[np.float64]] = {}
-    for batch, values in outputs_of(session, outputs, batches, progress):
+    for batch, values in outputs_of(session, [*outputs, *sorted_], batches, progress):
         current = {
             name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
             for position, name in enumerate(names)
@@ -120,10 +123,9 @@ def calibrate(
         for name, seen in current.items():
             if np.isnan(seen.minimum).any():
                 raise OnnxqError(f"tensor {name} has NaN or infinite values on images {batch[0]} to {batch[-1]}")
-        if moving_percentile is not None:
-            for name, seen in _with_clamped(current, found).items():
-                new = seen.magnitude(moving_percentile)
-                moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * new if name in moving else new
+        for name, new in zip(averaged, values[len(outputs) :], strict=False):
+            latest = new.astype(np.float64)
+            moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * latest if name in moving else latest
         for name, seen in current.items():
             tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
         images, largest = images + len(batch), max(largest, len(batch))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from helpers import code_weight, fit_activation
 
 from onnxq.core.observation import observe
 from onnxq.core.observed import Observed
 from onnxq.core.tensor_statistics import TensorStatistics
-from onnxq.formats import codebook, fixed_point, mid_tread
+from onnxq.formats import FORMATS, codebook, fixed_point, mid_tread
 from onnxq.formats.fixed_point import FixedPointParams, integer_bits, published_integer_bits
 from onnxq.formats.powers_of_two import AdditivePowersOfTwo, additive_levels, power_levels
+from onnxq.observe import calibrate
 from onnxq.recipe import Recipe
 
 W = np.float32([-0.9, -0.45, -0.2, -0.05, 0, 0.1, 0.3, 0.7])
@@ -203,14 +205,41 @@ def test_symmetric_weights_of_rows():
     np.testing.assert_allclose(coded.params.scale, [0.0714286, 0.2857143], atol=1e-6)
 
 
-def test_percentiles_of_magnitudes_and_their_moving_average():
-    x = np.arange(1, 100_001) / 1000
-    first, second = (TensorStatistics.of(observe(np.float32(k * x).reshape(1, 1, -1))) for k in (1, 2))
-    a, b = (tensor.magnitude(99.99)[0] for tensor in (first, second))
-    assert a == pytest.approx(99.99, rel=1e-3)
-    assert 0.9 * a + 0.1 * b == pytest.approx(109.989, rel=1e-3)
-    few = TensorStatistics.of(observe(np.arange(1, 101, dtype=np.float32).reshape(1, 1, -1)))
-    assert few.magnitude(99.99)[0] == pytest.approx(99, rel=0.011), "between two values the histogram interpolates"
+ONE_LAYER = """<ir_version: 10, opset_import: ["" : 21]>
+one (float[N, C, 1, W] x) => (float[N, 1, 1, W] y) <float[1, 1, 1, 1] w = {1}> { y = Conv(x, w) }"""
+
+
+@pytest.mark.parametrize(
+    ("batches", "want"),
+    [
+        ([np.arange(1, 100_001) / 1000], 99.99),
+        ([np.arange(1, 100_001) / 1000, np.arange(1, 100_001) / 500], 109.989),
+        ([-np.arange(1, 101)], 99),
+        ([[3]], 3),  # int(0.9999 * 1) is 0: published an error
+    ],
+)
+def test_moving_percentiles_are_exact_order_statistics(batches, want):
+    images = [np.float32(batch).reshape(1, 1, 1, -1) for batch in batches]
+    statistics = calibrate(onnx.parser.parse_model(ONE_LAYER), images, moving_percentile=99.99)
+    np.testing.assert_allclose(statistics.moving["x"], [want, want], rtol=1e-6)  # of the channel, and of the whole
+
+
+@pytest.mark.parametrize("distribution", ["laplace", "normal"])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("mean", [0, 0.5, -0.5, 1.3])
+def test_mid_tread_has_no_more_error_than_the_published_one(distribution, half, mean):
+    random = np.random.default_rng(0)
+    values = getattr(random, distribution)(mean, 1, (8, 16, 30, 30)) * np.exp(random.normal(size=(1, 16, 1, 1)))
+    x = np.float32(values)
+    before = TensorStatistics.of(observe(x))
+    seen = Observed(before.clamped(np.inf), before, True) if half else Observed(before, None, False)
+    x = np.maximum(x, 0) if half else x
+    for bits in (2, 2.5, 3, 4, 5.3):
+        ours, theirs = (
+            FORMATS.parse(name).fit_activation(seen, bits, None) for name in ("mid-tread", "published-mid-tread")
+        )
+        errors = [np.square(params.fake_quantize(x, 1) - x, dtype=np.float64).sum() for params in (ours, theirs)]
+        assert errors[0] < errors[1]
 
 
 def test_the_histogram_search_beats_the_published_one():
