@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from onnxq.graph.expand import expand
     from onnxq.graph.model_files import load_model, save_model
     from onnxq.inspection.check import check
+    from onnxq.inspection.show import show
     from onnxq.observe.calibrate import calibrate
     from onnxq.recipe import Activations, Override, Recipe, Weights
     from onnxq.recipe.files import load_recipe
@@ -56,6 +57,7 @@ _HOME = {
     "open_dataset": "data.datasets",
     "quantize": "flow",
     "save_model": "graph.model_files",
+    "show": "inspection.show",
     "session_options": "runtime.sessions",
 }
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "quantize",
     "save_model",
     "session_options",
+    "show",
 ]
 
 

@@ -34,7 +34,7 @@ def operator_function(name: str, opset: int) -> FunctionProto | None:
 
 
 def operator_module(name: str) -> ModuleType:
-    """The file of an operator: its ``NAME`` and ``function``; of quantizers also ``codes`` and ``width``."""
+    """The file of an operator: its ``NAME`` and ``function``; of quantizers also ``codes``, ``width`` and ``grid``."""
     return import_module(f"onnxq.operators.{_snake(name)}")
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
+from onnxq.operators.grid import Grid
 
 NAME = "FakeQuantize"
 
@@ -59,3 +60,9 @@ def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: 
 def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
     """Bits a code, mean over channels."""
     return float(parameters[2].mean())
+
+
+def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
+    """The values that come out."""
+    scale, zero_point, bits = parameters
+    return Grid(scale, -zero_point * scale, (np.exp2(bits) - 1 - zero_point) * scale, bits)

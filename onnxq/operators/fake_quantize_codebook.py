@@ -21,6 +21,7 @@ from onnx import FunctionProto
 
 from onnxq.formats.codebook import bounds_of
 from onnxq.operators import parse_function
+from onnxq.operators.grid import Grid
 
 NAME = "FakeQuantizeCodebook"
 STEPS = (128, 64, 32, 16, 8, 4, 2, 1)  # binary search among 255 bounds, +Inf beyond the last
@@ -85,3 +86,9 @@ def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: 
 def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
     """Bits a code."""
     return float(np.ceil(np.log2(len(parameters[1]))))
+
+
+def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
+    """The values that come out."""
+    scale, levels = parameters
+    return Grid(scale, levels[0] * scale, levels[-1] * scale, np.ceil(np.log2(np.array(len(levels)))))

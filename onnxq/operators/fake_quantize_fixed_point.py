@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
+from onnxq.operators.grid import Grid
 
 NAME = "FakeQuantizeFixedPoint"
 
@@ -91,3 +92,10 @@ def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: 
 def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
     """Bits a code."""
     return float(attributes["total_bits"])
+
+
+def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
+    """The values that come out; the last parameter is the format of the output."""
+    scale = np.exp2(-parameters[-1].astype(np.float32))
+    half = 2.0 ** (attributes["total_bits"] - 1)
+    return Grid(scale, -half * scale, (half - 1) * scale, np.array(attributes["total_bits"]))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import FunctionProto
 
 from onnxq.operators import parse_function
+from onnxq.operators.grid import Grid
 
 NAME = "FakeQuantizeMidTread"
 
@@ -50,3 +51,9 @@ def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: 
 def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], symbols: int) -> float:
     """Bits a code, by how many different ones there are."""
     return float(np.log2(max(symbols, 1)))
+
+
+def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
+    """The values that come out."""
+    scale, first, last = parameters
+    return Grid(scale, first * scale, last * scale, np.ceil(np.log2(np.ceil(last) - np.floor(first) + 1)))

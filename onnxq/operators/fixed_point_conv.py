@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.core.shapes import CHANNEL_AXIS, broadcastable
-from onnxq.operators.fake_quantize_fixed_point import width
+from onnxq.operators.fake_quantize_fixed_point import grid, width
 
 NAME = "FixedPointConv"
-__all__ = ["NAME", "codes", "width"]
+__all__ = ["NAME", "codes", "grid", "width"]
 
 
 def codes(values: NDArray[Any], parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> NDArray[Any]:

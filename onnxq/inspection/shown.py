@@ -1,0 +1,45 @@
+"""What is shown of a quantized tensor. A part of ``inspection``, made by ``show``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ShownTensor:
+    """A weight or an activation of a quantized file.
+
+    Attributes:
+        name: the tensor. kind: 'weight' or 'activation'. layer: who reads the weight, or the activation first.
+        format: the operator that makes it of codes, or the type of codes.
+        widths: bits -> how many channels have them. scale: smallest and largest.
+        range: smallest and largest value that it has (a weight), or can have (an activation); None where each batch
+            has its own.
+        threshold: largest magnitude of each channel, the smallest and the largest of these.
+        deviations: the same in standard deviations of the channel; of activations in those of the calibrated tensor.
+        values, bytes, zeros: how many values a weight has, what they take in the file, and which share is 0.
+        first: its first values.
+    """
+
+    name: str
+    kind: str
+    layer: str
+    format: str
+    widths: Mapping[int, int]
+    scale: Range | None
+    range: Range | None
+    threshold: Range | None
+    deviations: Range | None = None
+    values: int | None = None
+    bytes: int | None = None
+    zeros: float | None = None
+    first: tuple[float, ...] = ()
+
+    @property
+    def bits(self) -> float | None:
+        """Mean over channels."""
+        channels = sum(self.widths.values())
+        return sum(width * count for width, count in self.widths.items()) / channels if channels else None
