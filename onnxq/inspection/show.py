@@ -65,6 +65,7 @@ def _activations(graph: QuantizedGraph, statistics: Statistics | None) -> Iterat
             if node.op_type == fixed_point_conv.NAME
             else _subject(graph, node)
         )
+        name = name.removesuffix("/exact")  # an output of the network that is quantized gives its name away
         form = node.op_type if is_ours else graph.type_of(node)
         yield _shown_activation(name, _reader(graph, node), form, grid, statistics)
 
