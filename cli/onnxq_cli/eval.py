@@ -33,6 +33,8 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
+from onnxq_cli.logs import append_lines, append_rows
+from onnxq_cli.tracking import track_option, tracking
 
 
 @click.command("eval")
@@ -47,7 +49,10 @@ from onnxq_cli.common import (
     type=click.Choice(METRICS.names()),
     help="What to measure; repeatable.  [default: what the recipe of a file asks for, or classification and agreement]",
 )
+@click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each model: settings, results, seconds.")
+@click.option("--append-line", "line_path", metavar="FILE", help="Append type, bits, acc1 and acc5 of each, in a line.")
 @provider_option
+@track_option
 @json_option
 def command(
     models: tuple[str, ...],
@@ -55,7 +60,10 @@ def command(
     images: int | None,
     entropy: bool,
     metrics: tuple[str, ...],
+    csv_path: str | None,
+    line_path: str | None,
     provider: str,
+    track: str | None,
     json_path: str | None,
     **loading: Any,
 ) -> None:
@@ -64,11 +72,17 @@ def command(
     \b
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     """
-    check_outputs(json_path, models=models, inputs=[data, loading["classes"]])
+    check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
     metrics = metrics or _asked_for(models) or DEFAULT
     loader = make_loader(models[0], data, "test", images, provider, **loading)
-    with progress("evaluating", len(loader)) as update:
-        results = onnxq.evaluate(models, loader, metrics=metrics, provider=provider, progress=update)
+    names = ", ".join(Path(model).name for model in models)
+    with tracking(track, f"eval {names}") as run:
+        run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})
+        with progress("evaluating", len(loader)) as update:
+            results = onnxq.evaluate(models, loader, metrics=metrics, provider=provider, progress=update)
+        for result in results:
+            measured = {**result.values, "seconds": result.seconds, "bytes": result.size}
+            run.metrics({f"{result.path.name}/{name}": value for name, value in measured.items()})
     report_skipped(loader)
     folders, expected = loader.dataset.class_count, results[0].values.get("classes")
     if isinstance(loader.dataset, ImageFolder) and expected is not None and folders != expected:
@@ -88,6 +102,10 @@ def command(
                 click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
             entry["codes"] = [rate.to_json() for rate in rates]
     write_json(json_path, {"models": report})
+    if csv_path is not None:
+        append_rows(csv_path, results, data)
+    if line_path is not None:
+        append_lines(line_path, results)
 
 
 def _asked_for(models: Sequence[str]) -> tuple[str, ...]:

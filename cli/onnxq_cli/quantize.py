@@ -30,6 +30,7 @@ from onnxq_cli.common import (
     report_skipped,
     size_text,
 )
+from onnxq_cli.tracking import track_option, tracking
 from onnxq_cli.words import OPTIONS as WORDS
 from onnxq_cli.words import in_options
 
@@ -158,6 +159,7 @@ recipe_options = options(
 @click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
 @image_options
 @provider_option
+@track_option
 def command(
     model: str,
     stats: str | None,
@@ -168,6 +170,7 @@ def command(
     data: str | None,
     images: int,
     provider: str,
+    track: str | None,
     **fields: Any,
 ) -> None:
     """Quantize MODEL.
@@ -197,12 +200,16 @@ def command(
     if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
     passes = passes_of(asked, statistics, has_images=loader is not None)
-    with _progress(loader, passes) as update:
-        images_of = loader.images if loader is not None else None
-        result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
-    before = result.float_bytes
-    save_model(result.model, output)
-    after = Path(output).stat().st_size
+    with tracking(track, f"quantize {Path(output).name}") as run:
+        run.parameters({"model": model, "data": data, "statistics": stats, "recipe": asked.to_json()})
+        with _progress(loader, passes) as update:
+            images_of = loader.images if loader is not None else None
+            result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
+        before = result.float_bytes
+        save_model(result.model, output)
+        after = Path(output).stat().st_size
+        run.metrics({"bytes": after, "float_bytes": before, **dict(result.distances.steps)})
+        run.artifact(output)
     click.echo(
         f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
         f"({100 * after / before:.1f} % of {size_text(before)})"

@@ -46,8 +46,19 @@ OPTIONS = {
                 "preset",
                 "provider",
             ),
+            *("csv", "append_line", "track"),
             *("data", "classes", "cache", "workers", "skip_bad_images", "weights", "num_classes", "small_stem"),
-            *("act_granularity", "weight_granularity", "metric", "published", "reconstruct", "budget_seconds"),
+            *(
+                "act_granularity",
+                "weight_granularity",
+                "metric",
+                "csv",
+                "append_line",
+                "track",
+                "published",
+                "reconstruct",
+                "budget_seconds",
+            ),
         )
     },
 }
