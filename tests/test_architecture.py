@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "inspection": {"core", "recipe", "graph", "operators", "runtime"},
     "export": {"core", "formats", "graph", "data", "rewrite"},
+    "figures": {*DECIDING, "graph"},
     "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite", "runtime"},
 }
 HEAVY = {"onnx", "onnxruntime", "onnx_graphsurgeon", "torch", "torchvision"}

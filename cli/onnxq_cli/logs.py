@@ -26,7 +26,7 @@ def append_rows(path: str, results: Sequence[Evaluation], data: str) -> None:
         OnnxqError: the file is there and has other columns.
     """
     old = _text_of(path)
-    names = ["when", "file", "recipe", "data", "images", "provider", *results[0].values, "seconds", "bytes"]
+    names = ["when", "file", "widths", "recipe", "data", "images", "provider", *results[0].values, "seconds", "bytes"]
     if old and old.splitlines()[0].split(",") != names:
         raise OnnxqError(f"`csv` {path}: its columns are {old.splitlines()[0]!r}, these are {','.join(names)!r}")
     text = io.StringIO()
@@ -36,8 +36,9 @@ def append_rows(path: str, results: Sequence[Evaluation], data: str) -> None:
     when = datetime.now(UTC).isoformat(timespec="seconds")
     for result in results:
         recipe = metadata(load_model(result.path)).get("onnxq.recipe", "")
+        widths = Recipe.from_json(recipe).widths if recipe else ""
         values = [f"{value:.6g}" for value in result.values.values()]
-        first = [when, result.path, recipe, data, result.images, result.provider]
+        first = [when, result.path, widths, recipe, data, result.images, result.provider]
         writer.writerow([*first, *values, f"{result.seconds:.6f}", result.size])
     _replace(path, old + text.getvalue())
 

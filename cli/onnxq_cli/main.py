@@ -25,6 +25,7 @@ COMMANDS = {
     "eval": "top-1 and top-5 of files, side by side",
     "check": "which layers a runtime computes with integers, and why others not",
     "show": "formats, bits, ranges and sizes of a quantized file, by tensor",
+    "plot": "figures: clipping, bits, levels, weights, corrections, a sweep",
     "expand": "write packed weights out, for runtimes that do not",
     "info": "versions, providers, native library",
     "demo": "the whole flow on bundled data, in two minutes",

@@ -59,6 +59,15 @@ def power_levels(bits: int) -> FloatArray:
     return np.concatenate([[0.0], 2.0 ** np.arange(2 - 2**bits, 1.0)])
 
 
+def even_levels(bits: int) -> FloatArray:
+    """2^bits equal steps from 0 to 1.
+
+    >>> even_levels(2).round(3)
+    array([0.   , 0.333, 0.667, 1.   ])
+    """
+    return np.linspace(0, 1, 2**bits)
+
+
 def levels_of(build: LevelSet, bits: int, signed: bool) -> NDArray[np.float32]:
     """Ascending levels within [-1, 1] (signed) or [0, 1].
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxq.core.qparams import StaticParams
 from onnxq.formats.affine import AffineParams
 from onnxq.formats.codebook import CodebookParams
-from onnxq.formats.powers_of_two import LevelSet, additive_levels, levels_of, power_levels
+from onnxq.formats.powers_of_two import LevelSet, additive_levels, even_levels, levels_of, power_levels
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,6 @@ class EvenGrid(Grid):
         """As ``Grid.activation``."""
         scale = np.array([threshold / (2**bits - 1)], np.float32)
         return AffineParams(scale, np.zeros(1, np.float32), np.array([bits], np.int32))
-
-
-def even_levels(bits: int) -> NDArray[np.float64]:
-    """2^bits equal steps from 0 to 1.
-
-    >>> even_levels(2).round(3)
-    array([0.   , 0.333, 0.667, 1.   ])
-    """
-    return np.linspace(0, 1, 2**bits)
 
 
 GRIDS = {"apot": Grid(additive_levels), "pot": Grid(power_levels), "uniform": EvenGrid(even_levels)}

@@ -1,0 +1,37 @@
+"""The weights that a figure shows: of one layer of a float model. A part of ``figures``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from onnxq.core.layers import Layer
+from onnxq.errors import OnnxqError
+from onnxq.graph.analysis import network_of
+from onnxq.graph.conversion import to_graph
+from onnxq.graph.model_files import load_model
+from onnxq.graph.normalize import normalize
+
+
+def chosen_layer(paths: Sequence[str], pattern: str | None) -> Layer:
+    """A layer by its name, its weight's name, or a pattern; without one the convolution of most weights for a channel.
+
+    Raises:
+        OnnxqError: there is not one model, or it has no such layer.
+    """
+    if len(paths) != 1:
+        raise OnnxqError("this figure is of one float model: give its file")
+    graph = to_graph(load_model(paths[0]))
+    normalize(graph)
+    layers = list(network_of(graph).layers)
+    if pattern is not None:
+        layers = [
+            layer for layer in layers if any(fnmatchcase(name, pattern) for name in (layer.name, layer.weight_name))
+        ]
+        if not layers:
+            raise OnnxqError(f"`layer` {pattern}: {paths[0]} has no such layer")
+        return layers[0]
+    inner = [layer for layer in layers if not layer.first_or_last] or layers
+    if not inner:
+        raise OnnxqError(f"{paths[0]} has no Conv or Gemm layer with constant weights")
+    return max(inner, key=lambda layer: layer.weight[0].size)

@@ -1,0 +1,47 @@
+"""The weights of a layer, and the levels that they are brought to. A figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from onnxq.decide.weights import quantize_alone
+from onnxq.figures.base import COLOURS, FIGURES, Figure
+from onnxq.figures.layer_weights import chosen_layer
+from onnxq.recipe import Recipe
+
+
+@FIGURES.register("weights")
+@dataclass(frozen=True)
+class WeightsAndLevels(Figure):
+    """A histogram of the weights, with the levels of one range for all of them."""
+
+    inputs: ClassVar[str] = "a float model"
+
+    @property
+    def panels(self) -> int:
+        """A width each."""
+        return len(self.widths(4))
+
+    def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
+        """As ``Figure.draw``."""
+        layer = chosen_layer(paths, self.layer)
+        values = layer.weight.ravel()
+        for panel, bits in zip(axes, self.widths(4), strict=True):
+            recipe = Recipe.of(
+                weights="uniform" if self.format == "affine" else self.format,
+                weight_bits=bits,
+                act_bits=None,
+                weight_granularity="per-tensor",
+                bit_alloc="none",
+                weight_correction="none",
+            )
+            levels = np.unique(quantize_alone(layer.weight, recipe).dequantized())
+            panel.hist(values, bins=200, color=COLOURS[0], alpha=0.6, log=True)
+            for level in levels:
+                panel.axvline(level, color=COLOURS[1], linewidth=0.8)
+            title = f"{layer.weight_name}: {self.format}, {bits} bits, {len(levels)} levels used"
+            panel.set(title=title, xlabel="weight", ylabel="how many")

@@ -1,0 +1,99 @@
+"""Figures: what is in them, and how they are written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from onnxq.errors import OnnxqError
+from onnxq.figures import FIGURES
+from onnxq.figures.base import save_figure
+from onnxq.figures.layer_weights import chosen_layer
+from onnxq_cli.main import _group
+
+matplotlib = pytest.importorskip("matplotlib")
+
+ROW = "2026-01-01,m.onnx,W%dA%d,{},d,10,cpu,%g,99\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """What `eval --csv` writes."""
+    text = "when,file,widths,recipe,data,images,provider,top1,top5\n2026-01-01,f.onnx,,,d,10,cpu,90,99\n"
+    text += "".join(ROW % (bits, acts, 50 + bits) for bits in (2, 3, 4) for acts in (4, 8))
+    (tmp_path / "log.csv").write_text(text)
+    return tmp_path / "log.csv"
+
+
+def drawn(name, paths=(), **parameters):
+    """The axes of a figure."""
+    from matplotlib.figure import Figure
+
+    figure = FIGURES.parse({name: parameters})
+    axes = Figure().subplots(1, figure.panels, squeeze=False)[0]
+    figure.draw(axes, [str(path) for path in paths])
+    return axes
+
+
+@pytest.mark.parametrize("name", FIGURES.names())
+@pytest.mark.parametrize("suffix", ["svg", "png", "html", "pdf"])
+def test_every_figure_in_every_format(name, suffix, small_model, table, tmp_path):
+    figure = FIGURES.parse(name)
+    paths = [str(table if name == "sweep" else small_model)] if figure.inputs else []
+    outputs = [tmp_path / f"{number}.{suffix}" for number in range(2)]
+    for output in outputs:
+        save_figure(figure, paths, output)
+    content = outputs[0].read_bytes()
+    assert content == outputs[1].read_bytes()
+    assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "html": b"<!DOCTYPE html>", "pdf": b"%PDF"}[suffix])
+    if suffix == "html":
+        assert b"<script" not in content and b'src="' not in content and b"<svg" in content
+
+
+def test_the_optimum_of_clipping_is_marked():
+    laplace, gauss = drawn("clipping-error")
+    marked = [line.get_xdata()[0] for line in laplace.lines if len(line.get_xdata()) == 1]
+    assert marked == pytest.approx([2.830683, 3.897229, 5.028640], rel=1e-6)
+    for panel in (laplace, gauss):
+        curves = [line for line in panel.lines if len(line.get_xdata()) > 1]
+        optima = [line.get_ydata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+        assert all(curve.get_ydata().min() >= best - 1e-12 for curve, best in zip(curves, optima, strict=True))
+
+
+def test_bits_per_channel_never_lose_on_drawn_channels():
+    _, many = drawn("bit-allocation")
+    for line in many.lines:
+        assert line.get_ydata()[0] == pytest.approx(1) and (np.diff(line.get_ydata()) < 1e-9).all()
+
+
+def test_corrections_restore_what_they_say(small_model):
+    mean, spread = drawn("bias", [small_model])
+    shifts = [np.abs(line.get_ydata()).max() for line in mean.lines]
+    assert shifts[0] > 1e-3 and max(shifts[1:]) < 1e-5
+    assert np.abs(spread.lines[2].get_ydata() - 1).max() < 1e-5 < np.abs(spread.lines[1].get_ydata() - 1).max()
+
+
+def test_levels_of_weights(small_model):
+    (panel,) = drawn("weights", [small_model], bits=(3,), format="apot", layer="w2")
+    lines = {round(float(line.get_xdata()[0]), 6) for line in panel.lines}
+    assert len(lines) <= 7 and panel.patches
+
+
+def test_a_sweep_has_a_line_for_each_width(table):
+    (panel,) = drawn("sweep", [table])
+    lines = {line.get_label(): list(line.get_ydata()) for line in panel.lines}
+    assert lines["activations 4 bits"] == lines["activations 8 bits"] == [52, 53, 54] and lines["float"] == [90, 90]
+
+
+def test_what_cannot_be_drawn_is_said(small_model, table, tmp_path):
+    with pytest.raises(OnnxqError, match=r"figures are \.svg"):
+        save_figure(FIGURES.parse("levels"), [], tmp_path / "levels.jpg")
+    with pytest.raises(OnnxqError, match="has no such layer"):
+        chosen_layer([str(small_model)], "nothing*")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(OnnxqError, match="not a table of"):
+        drawn("sweep", [tmp_path / "other.csv"])
+    for arguments in (["levels", small_model], ["weights"]):
+        done = CliRunner().invoke(_group, ["plot", *map(str, arguments), "-o", str(tmp_path / "f.svg")])
+        assert done.exit_code != 0 and "is drawn from" in done.output
