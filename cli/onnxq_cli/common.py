@@ -79,12 +79,32 @@ data_options = options(
     ),
     image_options,
 )
-provider_option = click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run; auto takes CUDA if it works.",
+
+
+def _numbered(context: click.Context, parameter: click.Parameter, number: int | None) -> None:
+    """Put the number of a GPU into the provider: ``cuda:1``."""
+    if number is not None:
+        if context.params.get("provider") == "cpu":
+            raise click.UsageError("--device is the number of a GPU; --provider cpu has none")
+        context.params["provider"] = f"cuda:{number}"
+
+
+provider_option = options(
+    click.option(
+        "--provider",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        is_eager=True,
+        help="Where to run; auto takes CUDA if it works.",
+    ),
+    click.option(
+        "--device",
+        type=click.IntRange(0),
+        expose_value=False,
+        callback=_numbered,
+        help="Number of the GPU, where there are several; it asks for CUDA.",
+    ),
 )
 json_option = click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON too.")
 

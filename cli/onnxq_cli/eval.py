@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from onnxq_cli.tracking import track_option, tracking
 @click.argument("models", nargs=-1, required=True)
 @data_options
 @click.option("-n", "--images", type=click.IntRange(1), help="How many, spread over the data; all by default.")
+@click.option("--shuffle", type=click.IntRange(0), metavar="SEED", help="In another order: for ranges of each batch.")
 @click.option("--entropy", is_flag=True, help="Bits a code of each quantized tensor at variable length.")
 @click.option(
     "--metric",
@@ -58,6 +60,7 @@ def command(
     models: tuple[str, ...],
     data: str,
     images: int | None,
+    shuffle: int | None,
     entropy: bool,
     metrics: tuple[str, ...],
     csv_path: str | None,
@@ -75,6 +78,8 @@ def command(
     check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
     metrics = metrics or _asked_for(models) or DEFAULT
     loader = make_loader(models[0], data, "test", images, provider, **loading)
+    if shuffle is not None:
+        loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
     names = ", ".join(Path(model).name for model in models)
     with tracking(track, f"eval {names}") as run:
         run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})

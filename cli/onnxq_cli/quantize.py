@@ -86,7 +86,8 @@ recipe_options = options(
         "--bias-correction",
         type=choice("bias_correction"),
         help="What biases are corrected by, with weights rounded to the nearest: the calibration statistics, or a pass "
-        "over images (--data).  [default: statistics; gptq has its own]",
+        "over images (--data); outputs: the outputs of layers, where quantizers sit there.  "
+        "[default: statistics; gptq has its own]",
     ),
     click.option(
         "--placement",

@@ -23,6 +23,15 @@ class Allocation:
 
     gives_widths = True
 
+    @property
+    def by_deviation(self) -> bool:
+        """Whether the spread of an activation is its mean absolute deviation, not sigma."""
+        return False
+
+    def problems(self) -> list[str]:
+        """What is wrong with its parameters, a sentence each."""
+        return []
+
     def widths(
         self, spread: FloatArray, error: Callable[[], FloatArray], bits: float, most: int = MAX_BITS
     ) -> BitArray:

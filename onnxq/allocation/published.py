@@ -54,10 +54,36 @@ def allocate(spread: FloatArray, bits: float, rounding: str = "round", *, search
 @ALLOCATIONS.register("published")
 @dataclass(frozen=True)
 class Published(Allocation):
-    """``allocate``."""
+    """``allocate``.
+
+    Attributes:
+        rounding: of each width, 'round' or 'ceil'.
+        prior: what the spread of an activation is: 'gauss' takes sigma, 'laplace' b. (Weights: always sigma.)
+    """
+
+    rounding: str = "round"
+    prior: str = "gauss"
+
+    def problems(self) -> list[str]:
+        """Whether both are known."""
+        known = {"rounding": ("round", "ceil"), "prior": ("gauss", "laplace")}
+        return [
+            f"`published.{name}` must be {' or '.join(values)}, not {getattr(self, name)!r}"
+            for name, values in known.items()
+            if getattr(self, name) not in values
+        ]
+
+    @property
+    def by_deviation(self) -> bool:
+        """As ``Allocation.by_deviation``."""
+        return self.prior == "laplace"
+
+    def published(self) -> Allocation:
+        """Itself."""
+        return self
 
     def widths(
         self, spread: FloatArray, error: Callable[[], FloatArray], bits: float, most: int = MAX_BITS
     ) -> BitArray:
         """As ``Allocation.widths``; the mean is only near ``bits``."""
-        return np.minimum(allocate(spread, bits), most)
+        return np.minimum(allocate(spread, bits, self.rounding), most)

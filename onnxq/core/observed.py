@@ -79,3 +79,8 @@ class Observed:
     def spread(self) -> FloatArray:
         """sigma before the ReLU, float64 [C], by which the published allocation goes."""
         return (self.before or self.own).std
+
+    @property
+    def deviation(self) -> FloatArray:
+        """E|x - mean| before the ReLU, float64 [C], by which it goes for Laplace."""
+        return (self.before or self.own).b

@@ -21,6 +21,8 @@ class QuantPoint:
         non_negative: it cannot be negative, whatever the input.
         shares: another tensor, whose values it has, and whose quantizer it gets.
         is_output: it is an output of the network, which is to be the quantized one.
+        whole_bits: it gets so many bits as a whole tensor, over all that was seen, whatever the recipe says of others;
+            0 for what the recipe says.
     """
 
     tensor: str
@@ -34,6 +36,7 @@ class QuantPoint:
     non_negative: bool = False
     shares: str | None = None
     is_output: bool = False
+    whole_bits: int = 0
 
     @property
     def observed(self) -> str:

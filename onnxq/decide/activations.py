@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.allocation import ALLOCATIONS
 from onnxq.allocation.base import WIDTHS
-from onnxq.clipping import Clipping
+from onnxq.clipping import CLIPPINGS, Clipping
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
 from onnxq.core.observed import Observed
@@ -39,6 +41,10 @@ def quantize_activation(
     Raises:
         OnnxqError: the statistics do not have what is needed.
     """
+    if point.whole_bits:
+        whole = replace(asked, granularity=Granularity.PER_TENSOR, clipping=CLIPPINGS.parse("minmax"))
+        same = replace(choice, bits=point.whole_bits, allocation=ALLOCATIONS.parse("none"))
+        return quantize_activation(replace(point, whole_bits=0), layers, statistics, whole, same)
     assert asked.clipping is not None
     own = statistics.tensor(point.tensor)
     per_channel = asked.granularity is Granularity.PER_CHANNEL and own.count > statistics.images
@@ -71,7 +77,8 @@ def _allocated(observed: Observed, importance: FloatArray, rule: Clipping, choic
         params = choice.format.fit_activation(observed, np.full(observed.channels, width, np.int32), rule)
         return params.expected_squared_error(observed.histogram, observed.anchor)
 
-    return choice.allocation.widths(observed.spread, error, choice.bits)
+    spread = observed.deviation if choice.allocation.by_deviation else observed.spread
+    return choice.allocation.widths(spread, error, choice.bits)
 
 
 def _importance(point: QuantPoint, layers: Sequence[Layer], channels: int) -> FloatArray:

@@ -16,6 +16,8 @@ from onnxq.export.module import export_module
 from onnxq.export.small_stems import with_small_stem
 from onnxq.export.state import load_state
 
+PUBLISHED = {"squeezenet_v0": "squeezenet1_0", "squeezenet_v1": "squeezenet1_1"}
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 SMALL = 32  # pixels, with a small stem
 
 
@@ -36,7 +38,7 @@ def export_model(
     """Export a torchvision model: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
 
     Args:
-        arch: its name, see ``model_names``.
+        arch: its name, see ``model_names``, or one that the fixed-point system has (``_published_name``).
         weights: 'DEFAULT' (torchvision's best, downloaded), 'none' (random), or the path of a state dict.
         classes: number of classes, where it is not the 1,000 of ImageNet.
         size: side of the input in pixels, where it is not the model's own.
@@ -46,6 +48,7 @@ def export_model(
     Raises:
         OnnxqError: an unknown model, weights that cannot be had or do not fit, or an export that fails.
     """
+    arch, classes, preprocessing = _published_name(arch, classes, preprocessing)
     if arch not in model_names():
         near = [name for name in model_names() if arch[:4] in name]
         raise OnnxqError(
@@ -58,6 +61,20 @@ def export_model(
     if size is not None:
         chosen = for_size(chosen, size)
     return export_module(model, chosen, name=arch, hint="" if small_stem else " (too small? there is `small_stem`)")
+
+
+def _published_name(
+    arch: str, classes: int | None, preprocessing: Preprocessing | None
+) -> tuple[str, int | None, Preprocessing | None]:
+    """What names of the published fixed-point system stand for: squeezenet_v1, resnet50_cifar100.
+
+    Its networks for CIFAR see images of 224 x 224 pixels, normalized as ImageNet's.
+    """
+    name, _, data = arch.rpartition("_")
+    if data in CIFAR_CLASSES:
+        images = preprocessing or Preprocessing(resize=224, crop=224)
+        return PUBLISHED.get(name, name), classes or CIFAR_CLASSES[data], images
+    return PUBLISHED.get(arch, arch), classes, preprocessing
 
 
 def _build(

@@ -152,3 +152,13 @@ class PowersOfTwo(AdditivePowersOfTwo):
     def levels(self, bits: int, *, signed: bool) -> NDArray[np.float32]:
         """float32 [2^bits - 1] or [2^bits], ascending, the largest 1."""
         return levels_of(power_levels, bits, signed)
+
+
+@FORMATS.register("even")
+@dataclass(frozen=True)
+class Even(AdditivePowersOfTwo):
+    """Equal steps up to a threshold, signed ones on both sides of zero: the published system's ``power=False``."""
+
+    def levels(self, bits: int, *, signed: bool) -> NDArray[np.float32]:
+        """float32 [2^bits - 1] or [2^bits], ascending, the largest 1."""
+        return levels_of(even_levels, bits, signed)

@@ -26,7 +26,12 @@ from onnxq.recipe.rounding import ROUNDINGS
 from onnxq.recipe.steps import CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step
 from onnxq.recipe.targets import TARGETS
 
-CORRECTED = {"none": None, "statistics": CORRECT_BIASES, "images": "correct-biases-on-images"}
+CORRECTED = {
+    "none": None,
+    "statistics": CORRECT_BIASES,
+    "images": "correct-biases-on-images",
+    "outputs": "correct-outputs",
+}
 FIXED_POINT = ("rounding", "overflow", "overflow_rate", "bit_true")
 INTEGER = "integer"
 ALPHA = (
@@ -178,7 +183,7 @@ class Parts:
             raise OnnxqError(ALPHA)
         forms = {"weight": self.weights.format, "activation": self.activations and self.activations.format}
         if not any(isinstance(form, AdditivePowersOfTwo) for form in forms.values()):
-            raise OnnxqError("thresholds from `alpha` go with apot and pot")
+            raise OnnxqError("thresholds from `alpha` go with apot, pot and even")
         found = []
         for pattern, entry in reversed(list(alpha.items())):  # the first pattern wins; of overrides, the last
             if not isinstance(entry, Mapping) or not set(entry) <= set(forms):

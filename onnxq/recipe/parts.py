@@ -157,7 +157,7 @@ def _can_have_widths(form: Format, granularity: Granularity | None, target: Targ
 def _common_problems(
     part: str, form: Format, bits: float, granularity: Granularity | None, allocation: Allocation, target: Target
 ) -> list[str]:
-    found = [*form.problems(), *number(f"{part}.bits", bits, LEAST_BITS, form.most_bits)]
+    found = [*form.problems(), *allocation.problems(), *number(f"{part}.bits", bits, LEAST_BITS, form.most_bits)]
     if allocation.gives_widths and not _can_have_widths(form, granularity, target):
         found.append(f"`{part}.allocation`: bits per channel go with per-channel affine formats and onnxq's operators")
     if not found and bits % 1 and not allocation.gives_widths and not form.any_bits:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnxq.allocation import ALLOCATIONS
 from onnxq.clipping import Clipping
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.recipe import Recipe
@@ -28,7 +27,7 @@ def _weights(written: Weights, whole: Weights) -> Weights:
     assert whole.format is not None and whole.allocation is not None
     form = written.format.published() if written.format is not None else None
     allocates = whole.allocation.gives_widths
-    return replace(written, format=form, allocation=ALLOCATIONS.parse("published") if allocates else written.allocation)
+    return replace(written, format=form, allocation=whole.allocation.published() if allocates else written.allocation)
 
 
 def _activations(written: Activations, whole: Activations) -> Activations:
@@ -40,5 +39,5 @@ def _activations(written: Activations, whole: Activations) -> Activations:
         written,
         format=form,
         clipping=rule,
-        allocation=ALLOCATIONS.parse("published") if allocates else written.allocation,
+        allocation=whole.allocation.published() if allocates else written.allocation,
     )

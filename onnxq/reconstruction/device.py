@@ -8,8 +8,8 @@ import torch
 
 
 def device_for(provider: str) -> str:
-    """'cuda' where ONNX Runtime is there too and torch can be, else 'cpu'."""
-    return "cuda" if provider == "cuda" and torch.cuda.is_available() else "cpu"
+    """Where ONNX Runtime is, 'cuda' or 'cuda:N', if torch can be there too, else 'cpu'."""
+    return provider if provider.startswith("cuda") and torch.cuda.is_available() else "cpu"
 
 
 def exact_and_repeatable() -> Any:

@@ -70,7 +70,9 @@ class Reconstruct(Refinement):
         from onnxq.refine.torch_pair import torch_pair
 
         pictures = _gathered(draft, images)
-        device, size = device_for(resolve_provider(run.provider)), fixed_batch_size(draft.source) or self.images
+        numbered = run.provider.startswith("cuda:")
+        device = device_for(run.provider if numbered else resolve_provider(run.provider))
+        size = fixed_batch_size(draft.source) or self.images
         with exact_and_repeatable():
             pair = torch_pair(draft, pictures[:size], device)
             if isinstance(pair, str):

@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError, first_line
-from onnxq.runtime.providers import provider_of
+from onnxq.runtime.providers import device_of
 
 
 def image_input(session: ort.InferenceSession) -> ort.NodeArg:
@@ -28,7 +28,7 @@ def image_input(session: ort.InferenceSession) -> ort.NodeArg:
 
 def on_device(images: NDArray[np.float32], session: ort.InferenceSession) -> ort.OrtValue:
     """Images where a session wants them; on a GPU one copy serves all sessions that run there."""
-    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images), provider_of(session), 0)
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images), *device_of(session))
 
 
 def run(session: ort.InferenceSession, names: Sequence[str], images: ort.OrtValue) -> list[NDArray[Any]]:

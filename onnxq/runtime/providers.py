@@ -9,6 +9,7 @@ import onnxruntime as ort
 from onnxq.errors import OnnxqError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+NUMBERED = "cuda:"
 CUDA_OPTIONS = {
     "use_tf32": "0",  # TF32 would round every convolution to 10 bits of mantissa
     # An exhaustive search, the default, may choose other algorithms in each session: logits would differ between runs.
@@ -26,11 +27,14 @@ def _cuda_problem() -> str | None:
 
 
 def resolve_provider(name: str) -> str:
-    """'auto', 'cpu' or 'cuda' to 'cpu' or 'cuda'.
+    """'auto', 'cpu', 'cuda' or 'cuda:N' to 'cpu' or 'cuda'; N is the number of the GPU.
 
     Raises:
         OnnxqError: CUDA is asked for and cannot be had.
     """
+    if name.startswith(NUMBERED):
+        device_number(name)
+        name = "cuda"
     problem = _cuda_problem() if name in ("auto", "cuda") else None
     if name == "cuda" and problem:
         raise OnnxqError(f"`provider` cuda: {problem}")
@@ -39,6 +43,28 @@ def resolve_provider(name: str) -> str:
     if name not in PROVIDERS:
         raise OnnxqError(f"unknown provider {name!r}; use auto, cpu or cuda")
     return name
+
+
+def device_number(name: str) -> int:
+    """The GPU that a provider names: N of 'cuda:N', otherwise 0.
+
+    Raises:
+        OnnxqError: it is no number.
+
+    >>> device_number("cuda:2")
+    2
+    """
+    number = name.removeprefix(NUMBERED) if name.startswith(NUMBERED) else "0"
+    if not number.isascii() or not number.isdigit():
+        raise OnnxqError(f"unknown provider {name!r}; GPUs are cuda:0, cuda:1, ...")
+    return int(number)
+
+
+def device_of(session: ort.InferenceSession) -> tuple[str, int]:
+    """('cpu' or 'cuda', number of the device): where a session takes its inputs."""
+    provider = provider_of(session)
+    options = session.get_provider_options().get(PROVIDERS[provider], {})
+    return provider, int(options.get("device_id", 0))
 
 
 def provider_of(session: ort.InferenceSession) -> str:

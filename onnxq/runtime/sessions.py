@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnxq.errors import OnnxqError, first_line
 from onnxq.graph.model_files import MAX_PROTOBUF, size_of
 from onnxq.runtime.library import find_library, get_library_path, has_cuda_kernels
-from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, resolve_provider
+from onnxq.runtime.providers import CUDA_OPTIONS, PROVIDERS, device_number, resolve_provider
 from onnxq.runtime.self_check import machine_facts, remembered_problem
 
 
@@ -94,7 +94,7 @@ def make_session(
 
     Args:
         model: a model, or the path of a file.
-        provider: 'auto', 'cpu' or 'cuda'.
+        provider: 'auto', 'cpu', 'cuda' or 'cuda:N', N the number of the GPU.
         native: see ``session_options``.
         weights: initializers that the model declares as external data; they are used where they lie.
 
@@ -106,7 +106,7 @@ def make_session(
     providers: Sequence[object] = ["CPUExecutionProvider"]
     if provider == "cuda":
         ort.preload_dlls()
-        providers = [("CUDAExecutionProvider", CUDA_OPTIONS), *providers]
+        providers = [("CUDAExecutionProvider", {**CUDA_OPTIONS, "device_id": str(device_number(asked))}), *providers]
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     name = "the model" if isinstance(model, onnx.ModelProto) else str(model)
     if options is None:

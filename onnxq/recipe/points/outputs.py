@@ -9,6 +9,7 @@ from onnxq.core.network import Network
 from onnxq.core.points import QuantPoint
 from onnxq.recipe.points.base import KEEP_SIGN, MOVING, POINTS, Points, all_readers, point_at
 
+WHOLE_BITS = 8  # of pooling and logits, in the published system
 # What leaves values on their grid; ``every-op`` rounds behind all other operators.
 KEEPS_VALUES = (
     *MOVING,
@@ -36,6 +37,34 @@ class Outputs(Points):
             point_at(network, tensor, all_readers(network, tensor), layers=tuple(layers))
             for tensor, layers in makers.items()
         ]
+
+
+@POINTS.register("published-outputs")
+@dataclass(frozen=True)
+class PublishedOutputs(Outputs):
+    """And, as published, 8 bits for what max pooling makes and for the logits, each tensor as a whole."""
+
+    contain: ClassVar[tuple[str, ...]] = ("outputs",)
+
+    def of(self, network: Network) -> list[QuantPoint]:
+        """As ``Points.of``."""
+        known = super().of(network)
+        taken = {point.tensor for point in known}
+        pooled = [node.outputs[0] for node in network.nodes if node.op == "MaxPool"]
+        logits = [layer.output for layer in network.layers if layer.output in network.outputs]
+        others = [tensor for tensor in dict.fromkeys([*pooled, *logits]) if tensor not in taken]
+        return [*known, *(self._whole(network, tensor) for tensor in others)]
+
+    @staticmethod
+    def _whole(network: Network, tensor: str) -> QuantPoint:
+        return point_at(
+            network,
+            tensor,
+            all_readers(network, tensor),
+            for_layers_only=False,
+            is_output=tensor in network.outputs,
+            whole_bits=WHOLE_BITS,
+        )
 
 
 @POINTS.register("every-op")
