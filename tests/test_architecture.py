@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "inspection": {"core", "recipe", "graph", "operators", "runtime"},
     "export": {"core", "formats", "graph", "data", "rewrite"},
+    "search": {"core", "data", "recipe", "graph", "evaluation", "flow"},
     "figures": {*DECIDING, "graph"},
     "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite", "runtime"},
 }

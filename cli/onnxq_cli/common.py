@@ -75,7 +75,7 @@ data_options = options(
         "--data",
         required=True,
         metavar="SOURCE",
-        help="Image folder, cifar10:DIR, cifar100:DIR, an .npz of arrays, or demo.",
+        help="Image folder, cifar10:DIR, cifar100:DIR, val224:FILE, an .npz of arrays, or demo.",
     ),
     image_options,
 )

@@ -34,7 +34,7 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
-from onnxq_cli.logs import append_lines, append_rows
+from onnxq_cli.logs import Row, append_lines, append_rows
 from onnxq_cli.tracking import track_option, tracking
 
 
@@ -108,7 +108,7 @@ def command(
             entry["codes"] = [rate.to_json() for rate in rates]
     write_json(json_path, {"models": report})
     if csv_path is not None:
-        append_rows(csv_path, results, data)
+        append_rows(csv_path, [Row.of(result) for result in results], data)
     if line_path is not None:
         append_lines(line_path, results)
 
@@ -151,14 +151,24 @@ PERCENT = ("differs",)
 
 def results_table(results: list[Evaluation], root: Path | None = None, metrics: Sequence[str] = DEFAULT) -> str:
     """Files side by side; paths relative to ``root``."""
-    chosen = [METRICS.parse(name) for name in metrics]
-    columns = [(name, spec, metric.compares) for metric in chosen for name, spec in metric.columns.items()]
     rows = []
     for index, result in enumerate(results):
-        cells = [
-            "" if compares and index == 0 else f"{result.values[name]:{spec}}{' %' if name in PERCENT else ''}"
-            for name, spec, compares in columns
-        ]
         path = show_path(result.path.relative_to(root) if root else result.path)
+        cells = metric_cells(result, metrics, is_reference=index == 0)
         rows.append([path, *cells, size_text(result.size), f"{result.images_per_second:.0f}"])
-    return table(["model", *(HEADINGS.get(name, name) for name, _, _ in columns), "size", "images/s"], rows)
+    return table(["model", *metric_headings(metrics), "size", "images/s"], rows)
+
+
+def metric_headings(metrics: Sequence[str]) -> list[str]:
+    """The columns of a table that shows these metrics."""
+    return [HEADINGS.get(name, name) for metric in metrics for name in METRICS.parse(metric).columns]
+
+
+def metric_cells(result: Evaluation, metrics: Sequence[str], *, is_reference: bool) -> list[str]:
+    """What these columns say of a file; of the reference nothing where it would be compared with itself."""
+    chosen = [METRICS.parse(name) for name in metrics]
+    return [
+        "" if metric.compares and is_reference else f"{result.values[name]:{spec}}{' %' if name in PERCENT else ''}"
+        for metric in chosen
+        for name, spec in metric.columns.items()
+    ]

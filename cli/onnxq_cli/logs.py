@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,14 +20,40 @@ from onnxq.graph.model_files import load_model, metadata
 from onnxq.recipe import Recipe
 
 
-def append_rows(path: str, results: Sequence[Evaluation], data: str) -> None:
-    """A row for each file: settings, what was measured, seconds. The columns of a table that is there are kept.
+@dataclass(frozen=True)
+class Row:
+    """What was evaluated: a file or a variant, and its recipe, if it is quantized by onnxq."""
+
+    name: str
+    recipe: Recipe | None
+    result: Evaluation
+
+    @staticmethod
+    def of(result: Evaluation) -> Row:
+        """Of a file that is there."""
+        recipe = metadata(load_model(result.path)).get("onnxq.recipe", "")
+        return Row(str(result.path), Recipe.from_json(recipe) if recipe else None, result)
+
+
+def append_rows(path: str, rows: Sequence[Row], data: str) -> None:
+    """A row for each of them: settings, what was measured, seconds. The columns of a table that is there are kept.
 
     Raises:
         OnnxqError: the file is there and has other columns.
     """
     old = _text_of(path)
-    names = ["when", "file", "widths", "recipe", "data", "images", "provider", *results[0].values, "seconds", "bytes"]
+    names = [
+        "when",
+        "file",
+        "widths",
+        "recipe",
+        "data",
+        "images",
+        "provider",
+        *rows[0].result.values,
+        "seconds",
+        "bytes",
+    ]
     if old and old.splitlines()[0].split(",") != names:
         raise OnnxqError(f"`csv` {path}: its columns are {old.splitlines()[0]!r}, these are {','.join(names)!r}")
     text = io.StringIO()
@@ -34,12 +61,12 @@ def append_rows(path: str, results: Sequence[Evaluation], data: str) -> None:
     if not old:
         writer.writerow(names)
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    for result in results:
-        recipe = metadata(load_model(result.path)).get("onnxq.recipe", "")
-        widths = Recipe.from_json(recipe).widths if recipe else ""
+    for row in rows:
+        result = row.result
         values = [f"{value:.6g}" for value in result.values.values()]
-        first = [when, result.path, widths, recipe, data, result.images, result.provider]
-        writer.writerow([*first, *values, f"{result.seconds:.6f}", result.size])
+        recipe = [row.recipe.widths, row.recipe.to_json()] if row.recipe is not None else ["", ""]
+        settings = [when, row.name, *recipe, data, result.images, result.provider]
+        writer.writerow([*settings, *values, f"{result.seconds:.6f}", result.size])
     _replace(path, old + text.getvalue())
 
 

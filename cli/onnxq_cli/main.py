@@ -22,6 +22,7 @@ COMMANDS = {
     "equalize": "even out the ranges of channels, in float",
     "quantize": "rewrite a model at 2 to 8 bits",
     "recipes": "recipes for quantize: list them, show one",
+    "search": "accuracy over widths, or layer by layer, in one table",
     "eval": "top-1 and top-5 of files, side by side",
     "check": "which layers a runtime computes with integers, and why others not",
     "show": "formats, bits, ranges and sizes of a quantized file, by tensor",

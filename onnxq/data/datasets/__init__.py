@@ -8,6 +8,7 @@ from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.datasets.base import BadImageError, Dataset, Purpose
 from onnxq.data.datasets.cifar import Cifar
 from onnxq.data.datasets.folder import ImageFolder, read_classes
+from onnxq.data.datasets.val224 import Val224
 from onnxq.data.demo.dataset import Demo
 from onnxq.errors import OnnxqError
 
@@ -18,7 +19,7 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
     """Open what ``--data`` names.
 
     Args:
-        spec: an image folder, ``cifar10:DIR``, ``cifar100:DIR``, an ``.npz`` file, or ``demo``.
+        spec: an image folder, ``cifar10:DIR``, ``cifar100:DIR``, ``val224:FILE``, an ``.npz`` file, or ``demo``.
         purpose: 'calib' takes the training or calibration images of sets that have such, 'test' the test images.
         classes: file of class names in index order, for an image folder that lacks some classes.
 
@@ -26,12 +27,14 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
         OnnxqError: it cannot be opened.
     """
     kind, _, folder = spec.partition(":")
-    if classes is not None and (spec == "demo" or kind in ("cifar10", "cifar100") or spec.endswith(".npz")):
+    if classes is not None and (spec == "demo" or kind in ("cifar10", "cifar100", "val224") or spec.endswith(".npz")):
         raise OnnxqError("`classes` goes with an image folder only")
     if spec == "demo":
         return Demo(purpose)
     if kind in ("cifar10", "cifar100") and folder:
         return Cifar(kind, Path(folder), train=purpose == "calib")
+    if kind == "val224" and folder:
+        return Val224(Path(folder))
     if spec.endswith(".npz"):
         return Arrays(Path(spec))
     return ImageFolder(Path(spec), read_classes(Path(classes)) if classes is not None else None)

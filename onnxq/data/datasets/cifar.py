@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxq.data.datasets.cifar_pickle import read_batch
+from onnxq.data.datasets.pickled import read_batch
 from onnxq.errors import OnnxqError
 
 _LAYOUT = {
@@ -41,7 +41,7 @@ class Cifar:
         for name in train_files if train else test_files:
             try:
                 content = read_batch(base / name)
-            except FileNotFoundError as error:
+            except (FileNotFoundError, IsADirectoryError) as error:
                 raise OnnxqError(
                     f"{base / name}: no such file; `data` {kind}:DIR wants the unpacked {folder}"
                 ) from error

@@ -64,7 +64,7 @@ class ImageFolder:
         path = self._items[index][0]
         try:
             with Image.open(path, formats=FORMATS) as image:
-                _check_size(image)
+                check_size(image)
                 image.load()
                 return image
         except UNDECODABLE as error:
@@ -93,7 +93,7 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(Path(where) / name for where, _, names in found for name in names)
 
 
-def _check_size(image: Image.Image) -> None:
+def check_size(image: Image.Image) -> None:
     """Before any of it is decoded.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Reading CIFAR batches, which are pickles, without an unpickler. A part of ``data``.
+"""Reading data sets that are pickles without an unpickler. A part of ``data``.
 
-A pickle is a program. This module carries out those of its instructions that a batch of labels, names and one array of
-bytes needs, on values of its own: nothing is imported or called, and arrays stay bytes.
+A pickle is a program. This module carries out those of its instructions that lists of labels, names and files and
+an array of bytes need, on values of its own: nothing is imported or called, and arrays stay bytes.
 """
 
 from __future__ import annotations
@@ -46,24 +46,27 @@ def _byte_type(name: str | bytes, *_: object) -> ByteType:
     return ByteType()
 
 
-def read_batch(path: Path) -> dict[Any, Any]:
+def read_batch(path: Path, what: str = "a batch of CIFAR", largest: int = LARGEST) -> dict[Any, Any]:
     """The dictionary in a file; arrays of bytes are ``bytes``, text stays text.
+
+    Args:
+        what: it should be, for messages. largest: bytes that it may have.
 
     Raises:
         OnnxqError: it holds something else, or is damaged.
         FileNotFoundError: it is not there.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("it is larger than any batch")
+        if path.stat().st_size > largest:
+            raise ValueError("it is larger than any")
         program = path.read_bytes()
         content = _Machine(len(program)).run(program)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
     except Exception as error:  # a damaged program can do anything that this one does not expect
-        raise OnnxqError(f"{path}: not a batch of CIFAR, or a damaged one ({first_line(error)})") from error
+        raise OnnxqError(f"{path}: not {what}, or a damaged one ({first_line(error)})") from error
     if not isinstance(content, dict):
-        raise OnnxqError(f"{path}: not a batch of CIFAR: no dictionary")
+        raise OnnxqError(f"{path}: not {what}: no dictionary")
     return {key: value.content if isinstance(value, Bytes) else value for key, value in content.items()}
 
 

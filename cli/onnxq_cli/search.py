@@ -1,0 +1,107 @@
+"""onnxq search"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxq.core.statistics import Statistics
+from onnxq.evaluation.metrics import DEFAULT
+from onnxq.recipe.files import load_recipe
+from onnxq.recipe.rounding import Nearest
+from onnxq.search import AT_ONCE, Trials, progressive, widths
+from onnxq_cli.common import (
+    check_outputs,
+    data_options,
+    json_option,
+    make_loader,
+    progress,
+    provider_option,
+    size_text,
+    table,
+    write_json,
+)
+from onnxq_cli.eval import metric_cells, metric_headings
+from onnxq_cli.logs import Row, append_rows
+
+
+@click.command("search")
+@click.argument("model")
+@click.option("--stats", required=True, metavar="FILE", help="Statistics of MODEL, from `onnxq calibrate`.")
+@data_options
+@click.option("-n", "--images", type=click.IntRange(1), help="How many to evaluate on; all by default.")
+@click.option("--recipe", metavar="NAME|FILE", default="default", show_default=True, help="What is varied.")
+@click.option(
+    "--widths",
+    "bits",
+    metavar="LIST",
+    default="8,7,6,5,4",
+    show_default=True,
+    help="Bits of weights and activations, one after the other.",
+)
+@click.option(
+    "--progressive",
+    "step_by_step",
+    is_flag=True,
+    help="Instead: all layers at 8 bits, then one after another at those of the recipe.",
+)
+@click.option("--from-last", is_flag=True, help="With --progressive: from the last layer to the first.")
+@click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each variant, as `onnxq eval --csv` does.")
+@provider_option
+@json_option
+def command(
+    model: str,
+    stats: str,
+    data: str,
+    images: int | None,
+    recipe: str,
+    bits: str,
+    step_by_step: bool,
+    from_last: bool,
+    csv_path: str | None,
+    provider: str,
+    json_path: str | None,
+    **loading: Any,
+) -> None:
+    """Accuracy of MODEL at several precisions, in one table. Weights are rounded to the nearest level.
+
+    \b
+    onnxq search resnet50.onnx --stats resnet50.stats.npz --data imagenet/val --widths 8,6,4
+    onnxq search resnet50.onnx --stats resnet50.stats.npz --data imagenet/val --progressive
+    """
+    check_outputs(json_path, csv_path, models=[model], inputs=[stats, data, recipe, loading["classes"]])
+    if from_last and not step_by_step:
+        raise click.UsageError("--from-last goes with --progressive")
+    statistics = Statistics.load(stats)
+    asked = replace(load_recipe(recipe), rounding=Nearest())
+    loader = make_loader(model, data, "test", images, provider, statistics=statistics, **loading)
+    trials = Trials(Path(model), statistics, loader, provider=provider)
+    if step_by_step:
+        chosen = asked.chosen(trials.layers)
+        variants = progressive(asked, chosen[::-1] if from_last else chosen)
+    else:
+        variants = widths(asked, _widths(bits))
+    passes = len(variants) // AT_ONCE + bool(len(variants) % AT_ONCE)
+    with progress("evaluating", len(loader) * passes) as update:
+        found = list(replace(trials, progress=update).run(variants))
+    rows = []
+    for trial in found:
+        cells = metric_cells(trial.result, DEFAULT, is_reference=trial.recipe is None)
+        rows.append([trial.name, *cells, size_text(trial.result.size)])
+    click.echo(table(["variant", *metric_headings(DEFAULT), "size"], rows))
+    write_json(json_path, [{"variant": trial.name, **trial.result.to_json()} for trial in found])
+    if csv_path is not None:
+        append_rows(csv_path, [Row(trial.name, trial.recipe, trial.result) for trial in found], data)
+
+
+def _widths(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--widths {text}: a list of whole numbers, like 8,6,4") from error
+    if not all(2 <= width <= 8 for width in found):
+        raise click.UsageError(f"--widths {text}: bits are 2 to 8")
+    return found
