@@ -12,6 +12,7 @@ from onnxq.formats import (
     published_mid_tread,
     signed,
     symmetric,
+    transformed,
 )
 from onnxq.formats.base import FORMATS, Format
 
@@ -26,4 +27,5 @@ __all__ = [
     "published_mid_tread",
     "signed",
     "symmetric",
+    "transformed",
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import code_weight, fit_activation
+from helpers import code_weight, fit_activation, run, small_network
 
+import onnxq
 from onnxq.core.observation import observe
 from onnxq.core.observed import Observed
 from onnxq.core.tensor_statistics import TensorStatistics
@@ -254,3 +255,53 @@ def test_the_histogram_search_beats_the_published_one():
         theirs = mid_tread.MidTreadParams(*(np.float32([value]) for value in (step, -4.34328 / step, upper / step)))
         error, other = (((mid_tread.fake_quantize(x, grid, 0) - x) ** 2).mean() for grid in (ours, theirs))
         assert error <= other * (1.01 if bits == 8 else 1), bits
+
+
+# ---- the fixed-point system's parent
+
+V = np.float32([-1, -0.75, -0.503, -0.5, -0.0625, 0, 0.03125, 0.09375, 0.15625, 0.3, 0.49, 0.74, 0.99])
+
+
+def levels_of_weights(name, bits):
+    params = FORMATS.parse(name).fit_weight(V[None], bits)
+    return params.dequantize(params.codes(V[None]))[0]
+
+
+def test_tanh_quantization():
+    got = levels_of_weights("tanh", 4)
+    np.testing.assert_allclose(got[:6], [-0.935901, -0.693147, -0.505800, -0.505800, -0.066766, 0.066766], atol=1e-6)
+    n = 15
+    want = np.arctanh(np.floor((np.tanh(V.astype(np.float64)) + 1) / 2 * n + 0.5) / n * 2 - 1)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    ends = FORMATS.parse("tanh").fit_weight(np.float32([[-9, 9]]), 3)
+    assert np.isfinite(ends.dequantize(ends.codes(np.float32([[-9, 9]])))).all()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_minmax_and_log_quantization(bits):
+    def even(x, n):
+        return np.floor((x - x.min()) / (x.max() - x.min()) * n + 0.5) / n * (x.max() - x.min()) + x.min()
+
+    v = V.astype(np.float64)
+    np.testing.assert_allclose(levels_of_weights("even-minmax", bits), even(v, 2**bits - 1), atol=1e-6)
+    logs = np.log(np.abs(v) + 1e-20)
+    want = np.sign(v) * np.exp(even(logs, 2 ** (bits - 1) - 1))
+    np.testing.assert_allclose(levels_of_weights("log", bits), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["even-minmax", "log", "tanh"])
+def test_files_hold_transformed_levels(name, random):
+    model = small_network()
+    result = onnxq.quantize(
+        model, None, Recipe.of(weights=name, weight_bits=4, act_bits=None, weight_correction="none")
+    )
+    x = random.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    replaced = onnx.ModelProto()
+    replaced.CopyFrom(model)
+    for tensor in replaced.graph.initializer:
+        if tensor.name in result.plan.weights:
+            values = result.plan.weights[tensor.name].dequantized()
+            if values.shape == tuple(tensor.dims):
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    got, want = (run(each, {"input": x}, native=False)[0] for each in (result.model, replaced))
+    np.testing.assert_allclose(got, want, atol=1e-5)
