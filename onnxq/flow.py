@@ -186,7 +186,7 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
     points = recipe.resolved_points
     with understanding():
         graph = to_graph(source, _opset(recipe), shapes=points.needs_shapes)
-        normalize(graph, for_integer_kernels=points.for_integer_kernels)
+        normalize(graph, for_integer_kernels=points.for_integer_kernels, keep_batch_norm=points.keeps_batch_norm)
         network = network_of(graph)
         plan = decide(network.layers, points.of(network), statistics, recipe)
     notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]

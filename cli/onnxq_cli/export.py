@@ -21,6 +21,7 @@ from onnxq_cli.common import PRESETS, check_outputs, size_text
 @click.option("--num-classes", type=click.IntRange(2), help="Where it is not ImageNet's 1,000.")
 @click.option("--size", type=click.IntRange(8), help="Side of the input in pixels, where it is not the model's own.")
 @click.option("--small-stem", is_flag=True, help="A stem for 32x32 pixels: 3x3, without stride, with less pooling.")
+@click.option("--keep-batch-norm", is_flag=True, help="Do not fold it (for --placement every-op-unfolded).")
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of the published weights' own."
 )
@@ -31,6 +32,7 @@ def command(
     num_classes: int | None,
     size: int | None,
     small_stem: bool,
+    keep_batch_norm: bool,
     preset: str | None,
 ) -> None:
     """Export the torchvision classification model ARCH: opset 21, dynamic batch, batch norm folded.
@@ -50,6 +52,7 @@ def command(
         size=size,
         small_stem=small_stem,
         preprocessing=preprocessing,
+        keep_batch_norm=keep_batch_norm,
     )
     save_model(model, output)
     values = metadata(model)

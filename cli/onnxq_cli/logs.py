@@ -89,13 +89,16 @@ def append_lines(path: str, results: Sequence[Evaluation]) -> None:
 
 def _settings(recipe_text: str | None) -> str:
     """Bits and overflow rate of a recipe; 32 bits stand for float, as published."""
-    param_bits, fwd_bits, rate = 32.0, 32.0, 0.0
+    param_bits, fwd_bits, rate, bn_bits = 32.0, 32.0, 0.0, None
     if recipe_text:
         recipe = Recipe.from_json(recipe_text)
         param_bits = recipe.weights.bits
         fwd_bits = recipe.activations.bits if recipe.activations is not None else 32.0
-        rate = next((form.overflow_rate for form in _formats(recipe) if isinstance(form, FixedPoint)), 0.0)
-    return f"param_bits={param_bits:g}, bn_bits={param_bits:g}, fwd_bits={fwd_bits:g}, overflow_rate={rate:g}"
+        fixed = [form for form in _formats(recipe) if isinstance(form, FixedPoint)]
+        rate, bn_bits = (fixed[0].overflow_rate, fixed[0].batch_norm_bits) if fixed else (0.0, None)
+    return (
+        f"param_bits={param_bits:g}, bn_bits={bn_bits or param_bits:g}, fwd_bits={fwd_bits:g}, overflow_rate={rate:g}"
+    )
 
 
 def _formats(recipe: Recipe) -> list[object]:

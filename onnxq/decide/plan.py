@@ -20,6 +20,7 @@ from onnxq.errors import OnnxqError
 from onnxq.recipe import Recipe, Weights
 
 Float32 = NDArray[np.float32]
+FLOAT_BITS = 32
 
 
 def decide(
@@ -103,7 +104,9 @@ class _ParameterRounding:
         self._per_channel = asked.granularity is Granularity.PER_CHANNEL
 
     def __call__(self, layer: str | None, values: Float32) -> Float32:
-        bits = int(self._bits if layer is None else self._of_layers[layer])
+        bits = int(self._format.parameter_bits(self._bits) if layer is None else self._of_layers[layer])
+        if bits >= FLOAT_BITS:
+            return values
         shaped = values if self._per_channel else values.reshape(1, -1)
         return self._format.round_parameter(shaped, bits).reshape(values.shape)
 

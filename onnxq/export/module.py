@@ -6,6 +6,7 @@ import warnings
 
 import onnx
 import torch
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
@@ -17,12 +18,13 @@ INPUT, OUTPUT = "input", "logits"
 
 
 def export_module(
-    model: torch.nn.Module, preprocessing: Preprocessing, *, name: str, hint: str = ""
+    model: torch.nn.Module, preprocessing: Preprocessing, *, name: str, hint: str = "", keep_batch_norm: bool = False
 ) -> onnx.ModelProto:
     """Export a classification network: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
 
     Args:
         name: what it is called, in metadata and messages. hint: added to the message of a failed export.
+        keep_batch_norm: leave it beside its layers (torch and onnxq fold it otherwise).
 
     Raises:
         OnnxqError: torch cannot export it, or it is too large for a file.
@@ -42,9 +44,12 @@ def export_module(
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 external_data=False,
                 verbose=False,
-                optimize=True,
+                optimize=not keep_batch_norm,
             )
         assert program is not None
+        if keep_batch_norm:  # what torch's optimization does, without the rules that fold it
+            fold_constants(program.model)
+            remove_unused_nodes(program.model)
         exported = program.model_proto
     except Exception as error:  # torch raises many kinds
         raise OnnxqError(
@@ -54,7 +59,7 @@ def export_module(
         raise OnnxqError(f"{name} is over 2 GB, more than one ONNX file holds")
     strip_traces(exported)
     graph = to_graph(exported)
-    normalize(graph)
+    normalize(graph, keep_batch_norm=keep_batch_norm)
     folded = to_model(graph, exported)
     class_count = folded.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     set_metadata(folded, {**preprocessing.to_metadata(), "model": name, "num_classes": str(class_count)})

@@ -34,6 +34,7 @@ def export_model(
     size: int | None = None,
     small_stem: bool = False,
     preprocessing: Preprocessing | None = None,
+    keep_batch_norm: bool = False,
 ) -> onnx.ModelProto:
     """Export a torchvision model: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
 
@@ -43,7 +44,7 @@ def export_model(
         classes: number of classes, where it is not the 1,000 of ImageNet.
         size: side of the input in pixels, where it is not the model's own.
         small_stem: for images of 32 x 32 pixels (``onnxq.export.small_stems``).
-        preprocessing: overrides what the weights or the size imply.
+        preprocessing: overrides what the weights or the size imply. keep_batch_norm: do not fold it.
 
     Raises:
         OnnxqError: an unknown model, weights that cannot be had or do not fit, or an export that fails.
@@ -60,7 +61,8 @@ def export_model(
         size = SMALL
     if size is not None:
         chosen = for_size(chosen, size)
-    return export_module(model, chosen, name=arch, hint="" if small_stem else " (too small? there is `small_stem`)")
+    hint = "" if small_stem else " (too small? there is `small_stem`)"
+    return export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm)
 
 
 def _published_name(

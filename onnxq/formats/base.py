@@ -106,6 +106,10 @@ class Format:
         """
         raise NotImplementedError(f"{type(self).__name__} is no format of weights")
 
+    def parameter_bits(self, bits: float) -> float:
+        """Those of the parameters of batch norm, where weights have ``bits``; 32 leave them in float."""
+        return bits
+
     def round_parameter(self, values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
         """A bias, or a parameter of batch norm, float32 [C], in this format, where ``rounds_parameters``."""
         raise NotImplementedError(f"{type(self).__name__} leaves parameters in float")

@@ -153,6 +153,7 @@ class FixedPoint(Format):
         overflow_rate: share of values that integer bits need not hold.
         rounding, overflow: of activations; parameters are rounded to nearest and saturate.
         bit_true: convolutions round every product and sum.
+        batch_norm_bits: of the parameters of batch norm that is not folded; None for those of the weights.
     """
 
     most_bits: ClassVar[int] = 16
@@ -165,6 +166,7 @@ class FixedPoint(Format):
     rounding: Rounding = "half_even"
     overflow: Overflow = "saturate"
     bit_true: bool = False
+    batch_norm_bits: int | None = None
 
     @property
     def tells_mean(self) -> bool:
@@ -176,11 +178,13 @@ class FixedPoint(Format):
         rate = number("fixed-point.overflow_rate", self.overflow_rate, 0)
         if not rate and self.overflow_rate >= 1:
             rate = ["`fixed-point.overflow_rate` must be below 1"]
+        norm = self.batch_norm_bits
         return [
             *rate,
             *one_of("fixed-point.rounding", self.rounding, ROUNDINGS),
             *one_of("fixed-point.overflow", self.overflow, OVERFLOWS),
             *boolean("fixed-point.bit_true", self.bit_true),
+            *([] if norm is None else number("fixed-point.batch_norm_bits", norm, 2, 32)),
         ]
 
     def at_ends(self, bits: int | None, own: float) -> tuple[Format, float]:
@@ -189,7 +193,8 @@ class FixedPoint(Format):
 
     def published(self) -> Format:
         """The published arithmetic."""
-        fields = {name: getattr(self, name) for name in ("overflow_rate", "rounding", "overflow", "bit_true")}
+        names = ("overflow_rate", "rounding", "overflow", "bit_true", "batch_norm_bits")
+        fields = {name: getattr(self, name) for name in names}
         return FORMATS.parse({"published-fixed-point": fields})
 
     def fit_activation(self, observed: Observed, bits: float, rule: RangeRule) -> FixedPointParams:
@@ -211,6 +216,10 @@ class FixedPoint(Format):
         """Each value of a vector in a format of its own, or, of a matrix [1, n], all in one."""
         rows = values.reshape(len(values), -1)
         return fake_quantize(rows, self._of_parameter(rows, bits), axis=0).reshape(values.shape)
+
+    def parameter_bits(self, bits: float) -> float:
+        """As ``Format.parameter_bits``."""
+        return bits if self.batch_norm_bits is None else self.batch_norm_bits
 
     def _of_parameter(self, rows: FloatArray, bits: int) -> FixedPointParams:
         magnitudes = np.abs(rows)

@@ -18,10 +18,10 @@ DEFAULT_EPSILON = 1e-5
 FloatArray = NDArray[np.float64]
 
 
-def fold_affine(graph: gs.Graph) -> bool:
+def fold_affine(graph: gs.Graph, *, keep_batch_norm: bool = False) -> bool:
     """Fold every such node that directly follows a Conv or Gemm; others stay as they are."""
     names, changed = Names(graph), False
-    for node in list(graph.nodes):
+    for node in [node for node in graph.nodes if not (keep_batch_norm and node.op == "BatchNormalization")]:
         layer = _layer_before(graph, node)
         if layer is None:
             continue

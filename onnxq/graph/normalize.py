@@ -1,9 +1,9 @@
 """The form that statistics and plans speak of: names and structure are the same whenever it is made.
 
-Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1);
-what scales and shifts the channels of a layer is folded into it; constants are initializers; no Identity or Dropout in
-the way; the mean over both spatial axes of images is a GlobalAveragePool. A part of ``graph``, called wherever a model
-is read.
+Ensures: every node has a name; weights of Conv and Gemm have output channels first (Gemm: transB = 1); what scales
+and shifts the channels of a layer is folded into it (batch norm: unless it is to stay); constants are initializers;
+no Identity or Dropout in the way; the mean over both spatial axes of images is a GlobalAveragePool. A part of
+``graph``, called wherever a model is read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from onnxq.graph.names import Names
 SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
-def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False) -> bool:
+def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False, keep_batch_norm: bool = False) -> bool:
     """Bring a graph to normal form.
 
     Args:
+        keep_batch_norm: leave BatchNormalization as it is, for number formats in which it has parameters of its own.
         for_integer_kernels: and into operators that have such kernels (``onnxq.graph.integer_form``).
     """
     changed = constants_to_initializers(graph)
     changed |= bypass_identities(graph)
     changed |= fold_constants(graph)
     changed |= products_to_gemms(graph)
-    changed |= fold_affine(graph)
+    changed |= fold_affine(graph, keep_batch_norm=keep_batch_norm)
     changed |= normalize_gemms(graph)
     changed |= pool_means(graph)
     changed |= for_integer_kernels and integer_form(graph)

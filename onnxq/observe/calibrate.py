@@ -54,7 +54,7 @@ def observation_graph(model: onnx.ModelProto, points: Points) -> tuple[gs.Graph,
         OnnxqError: it has no Conv or Gemm layer with constant weights.
     """
     graph = to_graph(model, shapes=points.needs_shapes)
-    normalize(graph, for_integer_kernels=points.for_integer_kernels)
+    normalize(graph, for_integer_kernels=points.for_integer_kernels, keep_batch_norm=points.keeps_batch_norm)
     found = observed_points(points, graph)
     # Of the model's own outputs nothing is needed; dropping them spares the last layers.
     graph.outputs.clear()

@@ -22,12 +22,14 @@ class Points:
     Attributes:
         for_integer_kernels: the network is to consist of operators that have such.
         needs_shapes: it must know which tensors have images and channels.
+        keeps_batch_norm: batch norm stays beside its layer, as an operator with a quantizer of its own.
         at_inputs: each layer reads a quantized tensor, whose statistics are known.
         contain: names of other points whose statistics those of these have, too.
     """
 
     for_integer_kernels: ClassVar[bool] = False
     needs_shapes: ClassVar[bool] = False
+    keeps_batch_norm: ClassVar[bool] = False
     at_inputs: ClassVar[bool] = False
     contain: ClassVar[tuple[str, ...]] = ()
 

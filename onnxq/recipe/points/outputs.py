@@ -97,3 +97,11 @@ class EveryOp(Points):
             non_negative=network.is_non_negative(tensor, KEEP_SIGN),
             is_output=tensor in network.outputs,
         )
+
+
+@POINTS.register("every-op-unfolded")
+@dataclass(frozen=True)
+class EveryOpUnfolded(EveryOp):
+    """The same where batch norm is not folded: its parameters and what it makes are rounded, too."""
+
+    keeps_batch_norm: ClassVar[bool] = True

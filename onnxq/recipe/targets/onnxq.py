@@ -15,4 +15,11 @@ class Onnxq(Target):
     """Files that run on any ONNX Runtime, and faster where onnxq's kernels are installed."""
 
     writer: ClassVar[str] = "onnxq"
-    points: ClassVar[tuple[str, ...]] = ("inputs", "outputs", "published-outputs", "all-inputs", "every-op")
+    points: ClassVar[tuple[str, ...]] = (
+        "inputs",
+        "outputs",
+        "published-outputs",
+        "all-inputs",
+        "every-op",
+        "every-op-unfolded",
+    )
