@@ -39,7 +39,7 @@ def export_model(
     """Export a torchvision model: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
 
     Args:
-        arch: its name, see ``model_names``, or one that the fixed-point system has (``_published_name``).
+        arch: its name, see ``model_names``, or one that the fixed-point system has (``published_name``).
         weights: 'DEFAULT' (torchvision's best, downloaded), 'none' (random), or the path of a state dict.
         classes: number of classes, where it is not the 1,000 of ImageNet.
         size: side of the input in pixels, where it is not the model's own.
@@ -49,7 +49,7 @@ def export_model(
     Raises:
         OnnxqError: an unknown model, weights that cannot be had or do not fit, or an export that fails.
     """
-    arch, classes, preprocessing = _published_name(arch, classes, preprocessing)
+    arch, classes, preprocessing = published_name(arch, classes, preprocessing)
     if arch not in model_names():
         near = [name for name in model_names() if arch[:4] in name]
         raise OnnxqError(
@@ -65,7 +65,7 @@ def export_model(
     return export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm)
 
 
-def _published_name(
+def published_name(
     arch: str, classes: int | None, preprocessing: Preprocessing | None
 ) -> tuple[str, int | None, Preprocessing | None]:
     """What names of the published fixed-point system stand for: squeezenet_v1, resnet50_cifar100.

@@ -32,7 +32,7 @@ def resolve_provider(name: str) -> str:
     Raises:
         OnnxqError: CUDA is asked for and cannot be had.
     """
-    if name.startswith(NUMBERED):
+    if isinstance(name, str) and name.startswith(NUMBERED):
         device_number(name)
         name = "cuda"
     problem = _cuda_problem() if name in ("auto", "cuda") else None
