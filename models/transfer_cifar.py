@@ -5,8 +5,8 @@
     onnxq eval resnet50_cifar10.onnx --data cifar10:cifar-10-batches-py
 
 Images are resized to 224 x 224 pixels and normalized as those of ImageNet, so that its weights fit (``--weights``:
-torchvision's, a state dict of 1,000 classes, or none). 30 epochs of SGD along half a cosine; of these, ``--frozen`` train
-the last layer alone. ``--data`` takes whatever `onnxq eval` takes; an image folder for training needs another one for
+torchvision's, a state dict of 1,000 classes, or none). 30 epochs of SGD along half a cosine, of which ``--frozen``
+train the last layer alone. ``--data`` takes whatever `onnxq eval` takes; an image folder for training needs another one for
 ``--test``.
 """
 
