@@ -6,8 +6,8 @@
 
 Images are resized to 224 x 224 pixels and normalized as those of ImageNet, so that its weights fit (``--weights``:
 torchvision's, a state dict of 1,000 classes, or none). 30 epochs of SGD along half a cosine, of which ``--frozen``
-train the last layer alone. ``--data`` takes whatever `onnxq eval` takes; an image folder for training needs another one for
-``--test``.
+train the last layer alone. ``--data`` takes whatever `onnxq eval` takes; an image folder for training needs another
+one for ``--test``.
 """
 
 from __future__ import annotations
