@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -62,13 +63,7 @@ class ImageFolder:
 
     def image(self, index: int) -> Image.Image:
         path = self._items[index][0]
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                check_size(image)
-                image.load()
-                return image
-        except UNDECODABLE as error:
-            raise BadImageError(f"{path}: cannot be decoded ({error})") from error
+        return decoded_image(path, str(path))
 
     def stamp(self, index: int) -> str:
         path = self._items[index][0]
@@ -93,7 +88,22 @@ def _files_below(folder: Path) -> list[Path]:
     return sorted(Path(where) / name for where, _, names in found for name in names)
 
 
-def check_size(image: Image.Image) -> None:
+def decoded_image(source: Path | BinaryIO, name: str) -> Image.Image:
+    """An image from a file.
+
+    Raises:
+        BadImageError: it cannot be decoded, or has absurd sizes; the message calls it ``name``.
+    """
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            _check_size(image)
+            image.load()
+            return image
+    except UNDECODABLE as error:
+        raise BadImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _check_size(image: Image.Image) -> None:
     """Before any of it is decoded.
 
     Raises:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from onnxq.data.datasets.base import BadImageError
-from onnxq.data.datasets.folder import UNDECODABLE, check_size
+from onnxq.data.datasets.folder import decoded_image
 from onnxq.data.datasets.pickled import read_batch
 from onnxq.errors import OnnxqError
 
@@ -49,13 +48,7 @@ class Val224:
         return self._labels[index]
 
     def image(self, index: int) -> Image.Image:
-        try:
-            with Image.open(io.BytesIO(self._files[index]), formats=("JPEG",)) as image:
-                check_size(image)
-                image.load()
-                return image
-        except UNDECODABLE as error:
-            raise BadImageError(f"{self.name}, image {index}: cannot be decoded ({error})") from error
+        return decoded_image(io.BytesIO(self._files[index]), f"{self.name}, image {index}")
 
     def stamp(self, index: int) -> str:
         return f"{self._stamp} {index}"
