@@ -117,6 +117,8 @@ def _build(
     if weights == "none":
         torch.manual_seed(0)
         return get_model(), implied
+    if not Path(weights).exists():
+        raise OnnxqError(f"`weights` {weights}: no such file (or use DEFAULT or none)")
     state = load_state(Path(weights))
     if "init_weights" in options:  # the auxiliary classifiers of training are not exported
         options["aux_logits"] = any(name.startswith(("AuxLogits", "aux1")) for name in state)

@@ -187,6 +187,12 @@ def test_what_is_wrong_is_said(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(OnnxqError, match="not a PyTorch state dict"):
         import_apot(path, "res20", bits=4)
+    for junk in (b"hi\n", b"\x80\x02}q\x00.", b""):
+        path.write_bytes(junk)
+        with pytest.raises(OnnxqError, match="not a PyTorch state dict"):
+            import_apot(path, "res20", bits=4)
+    with pytest.raises(OnnxqError, match="`bits` must be 2 to 8"):
+        import_apot(path, "res20", bits=9)
     assert bits_in(Path("a/b.pt")) is None
 
 

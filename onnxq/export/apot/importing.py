@@ -62,6 +62,8 @@ def import_apot(
     if arch not in ARCHS:
         raise OnnxqError(f"`arch`: no {arch!r}; use one of {', '.join(ARCHS)}")
     width = bits_in(Path(path)) if bits is None else bits
+    if bits is not None and bits not in BITS:
+        raise OnnxqError(f"`bits` must be 2 to 8, or 32 for a float network, not {bits}")
     if width is None or width not in BITS:
         raise OnnxqError(f"{path} does not say its bits as res20_3bit does: give `bits`, 2 to 8, or 32 for a float one")
     checkpoint = read_checkpoint(Path(path))
