@@ -14,7 +14,6 @@ from onnx import numpy_helper
 
 from onnxq.core.operator_call import DOMAIN
 from onnxq.core.statistics import Statistics
-from onnxq.errors import OnnxqError
 from onnxq.graph.model_files import load_model
 from onnxq.inspection.constants import constant_values
 from onnxq.inspection.quantized_graph import QuantizedGraph
@@ -137,16 +136,21 @@ def _reader(graph: QuantizedGraph, node: onnx.NodeProto) -> str:
 
 def _weights(model: onnx.ModelProto, graph: QuantizedGraph) -> Iterator[ShownTensor]:
     readers = {node.input[1]: node.name for node in reversed(graph.layers) if len(node.input) > 1}
-    coded = [name for name in reversed(readers) if graph.is_constant(name) and name not in graph.constants]
+    made = [name for name in reversed(readers) if graph.is_constant(name) and name not in graph.constants]
+    coded = [name for name in made if (stored := graph.stored(name)) is not None and _is_codes(stored)]
     for name, values in zip(coded, constant_values(model, coded), strict=True):
         yield _shown_weight(graph, name, readers[name], values)
+
+
+def _is_codes(stored: onnx.TensorProto) -> bool:
+    """Whether a constant holds whole numbers: floats that the graph moves or casts are no codes."""
+    return onnx.TensorProto.DataType.Name(stored.data_type).startswith(("INT", "UINT"))
 
 
 def _shown_weight(graph: QuantizedGraph, name: str, layer: str, values: NDArray[np.float32]) -> ShownTensor:
     stored = graph.stored(name)
     maker = graph.makers[name]
-    if stored is None:
-        raise OnnxqError(f"weight {name} is made of no stored codes")
+    assert stored is not None  # such were chosen
     kind = onnx.TensorProto.DataType.Name(stored.data_type)
     rows = values.reshape(len(values), -1).astype(np.float64)
     unpacker = next((node for node in _makers(graph, name) if node.domain == DOMAIN), None)
@@ -176,7 +180,7 @@ def _shown_weight(graph: QuantizedGraph, name: str, layer: str, values: NDArray[
 
 def _makers(graph: QuantizedGraph, name: str) -> Iterator[onnx.NodeProto]:
     """The nodes that make a weight, from the last one to its codes."""
-    while (maker := graph.makers.get(name)) is not None:
+    while (maker := graph.makers.get(name)) is not None and maker.input:
         yield maker
         name = maker.input[0]
 

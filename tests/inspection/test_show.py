@@ -117,3 +117,16 @@ def test_a_file_of_another_tool(random, tmp_path):
     (weight,) = show(tmp_path / "other.onnx")
     assert (weight.format, weight.bits, weight.scale) == ("INT8", 8, (0.5, 2.0))
     assert weight.bytes == 6 + 12
+
+
+def test_weights_in_nodes_and_weights_that_are_moved(random, tmp_path):
+    """Codes in a Constant node that serve two layers are shown once; float weights behind a Transpose are none."""
+    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
+    m (float[N, 2, 4, 4] x) => (float[N, 2, 4, 4] y) {
+    codes = Constant <value = int8[2, 2, 1, 1] {1, 0, 3, 4}> ()  scale = Constant <value = float {0.5}> ()
+    w = DequantizeLinear (codes, scale)  a = Conv(x, w)  b = Conv(a, w)  v = Transpose <perm = [1, 0, 2, 3]> (f)  y = Conv(b, v)
+    }""")
+    model.graph.initializer.append(numpy_helper.from_array(random.normal(size=(2, 2, 1, 1)).astype(np.float32), "f"))
+    onnx.save(model, tmp_path / "m.onnx")
+    (weight,) = show(tmp_path / "m.onnx")
+    assert (weight.name, weight.format, weight.first, weight.zeros) == ("w", "INT8", (0.5, 0, 1.5, 2), 0.25)
