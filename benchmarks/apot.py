@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "models"))
 import train_apot  # noqa: E402
 from train_demo import images  # noqa: E402
 
-from onnxq.export.apot import import_apot  # noqa: E402
+from onnxq.export.apot.importing import import_apot  # noqa: E402
 
 BITS, IMAGES, EQUAL = 3, 200, 1e-4
 

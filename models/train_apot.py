@@ -23,8 +23,9 @@ from train_demo import MEAN, STD, images
 
 from onnxq.core.files import replacing
 from onnxq.data.demo import drawings as demo
+from onnxq.export.apot.architectures import BLOCKS
 from onnxq.export.apot.grids import GRIDS
-from onnxq.export.cifar_resnet import CIFAR_RESNETS, CifarResNet
+from onnxq.export.cifar_resnet import CifarResNet
 
 SHRINK = 2  # drawings of 64 x 64 pixels to 32 x 32
 WEIGHT_START, ACTIVATION_START = 3.0, 3.0  # before training; the published 8.0 needs a float network to start from
@@ -88,7 +89,7 @@ class LastLinear(nn.Linear):
 def network(arch: str, bits: int, classes: int, grid: str = "apot") -> CifarResNet:
     """A CIFAR ResNet of quantized convolutions."""
     kind = type("QuantizedConv2d", (QuantizedConv2d,), {"bits": bits, "grid": grid})
-    return CifarResNet(CIFAR_RESNETS[arch], classes, convolution=kind, first=FirstConv2d, last=LastLinear)
+    return CifarResNet(BLOCKS[arch], classes, convolution=kind, first=FirstConv2d, last=LastLinear)
 
 
 def prepared(batch: torch.Tensor) -> torch.Tensor:
@@ -127,7 +128,7 @@ def train(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, epochs: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--arch", default="res20", choices=list(CIFAR_RESNETS))
+    parser.add_argument("--arch", default="res20", choices=list(BLOCKS))
     parser.add_argument("--bits", type=int, default=4, choices=range(2, 9))
     parser.add_argument("--grid", default="apot", choices=list(GRIDS))
     parser.add_argument("--epochs", type=int, default=60)

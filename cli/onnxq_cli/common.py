@@ -163,9 +163,12 @@ def check_outputs(*outputs: str | None, models: Sequence[str], inputs: Sequence[
     """
     read: list[str | Path] = [*models, *(path for model in models for path in files_beside(model))]
     read += [path for given in inputs if given for path in (given, given.partition(":")[2]) if path]
+    written: dict[str, str] = {}
     for output in outputs:
         if output is not None:
             check_output(output, read)
+            if (first := written.setdefault(os.path.realpath(output), output)) is not output:
+                raise OnnxqError(f"cannot write {output}: another output is the same file ({first})")
 
 
 @contextmanager

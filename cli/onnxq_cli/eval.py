@@ -34,8 +34,8 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
-from onnxq_cli.logs import Row, append_lines, append_rows
-from onnxq_cli.tracking import track_option, tracking
+from onnxq_cli.logs import Logs, Row
+from onnxq_cli.tracking import distinct, track_option, tracking
 
 
 @click.command("eval")
@@ -77,6 +77,8 @@ def command(
     """
     check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
     metrics = metrics or _asked_for(models) or DEFAULT
+    logs = Logs(csv_path, line_path, metrics)
+    logs.check()
     loader = make_loader(models[0], data, "test", images, provider, **loading)
     if shuffle is not None:
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
@@ -85,32 +87,37 @@ def command(
         run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})
         with progress("evaluating", len(loader)) as update:
             results = onnxq.evaluate(models, loader, metrics=metrics, provider=provider, progress=update)
-        for result in results:
+        report_skipped(loader)
+        _warn_of_classes(loader, results[0])
+        click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
+        click.echo(results_table(results, metrics=metrics))
+        logs.append([Row.of(result) for result in results], models[0], data)
+        report = [result.to_json() for result in results]
+        if entropy:
+            for path, entry in zip(models, report, strict=True):
+                entry["codes"] = _count_codes(path, loader, provider)
+        write_json(json_path, {"models": report})
+        for result, label in zip(results, distinct([result.path.name for result in results]), strict=True):
             measured = {**result.values, "seconds": result.seconds, "bytes": result.size}
-            run.metrics({f"{result.path.name}/{name}": value for name, value in measured.items()})
-    report_skipped(loader)
-    folders, expected = loader.dataset.class_count, results[0].values.get("classes")
+            run.metrics({f"{label}/{name}": value for name, value in measured.items()})
+
+
+def _warn_of_classes(loader: Loader, reference: Evaluation) -> None:
+    folders, expected = loader.dataset.class_count, reference.values.get("classes")
     if isinstance(loader.dataset, ImageFolder) and expected is not None and folders != expected:
         click.echo(
             f"warning: {folders} class folders, {expected:.0f} classes in the model; give --classes FILE", err=True
         )
-    click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
-    click.echo(results_table(results, metrics=metrics))
-    report = [result.to_json() for result in results]
-    if entropy:
-        for path, entry in zip(models, report, strict=True):
-            with progress("counting codes", len(loader)) as update:
-                rates = code_rates(path, _images(loader, update), provider=provider)
-            if not rates:
-                click.echo(f"\n{show_path(Path(path))}: no codes of onnxq operators to count")
-            else:
-                click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
-            entry["codes"] = [rate.to_json() for rate in rates]
-    write_json(json_path, {"models": report})
-    if csv_path is not None:
-        append_rows(csv_path, [Row.of(result) for result in results], data)
-    if line_path is not None:
-        append_lines(line_path, results)
+
+
+def _count_codes(path: str, loader: Loader, provider: str) -> list[dict[str, object]]:
+    with progress("counting codes", len(loader)) as update:
+        rates = code_rates(path, _images(loader, update), provider=provider)
+    if not rates:
+        click.echo(f"\n{show_path(Path(path))}: no codes of onnxq operators to count")
+    else:
+        click.echo(f"\n{show_path(Path(path))}: bits a value\n\n{rates_table(rates)}")
+    return [rate.to_json() for rate in rates]
 
 
 def _asked_for(models: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from onnxq.export.apot.architectures import ARCHS
+from onnxq.export.apot.grids import GRIDS
 from onnxq.graph.model_files import metadata, save_model
 from onnxq_cli.common import PRESETS, check_outputs, size_text
 
@@ -13,7 +15,7 @@ from onnxq_cli.common import PRESETS, check_outputs, size_text
 @click.option(
     "--arch",
     required=True,
-    type=click.Choice(["res20", "res56", "resnet18", "resnet34", "resnet50", "mobilenetv2"]),
+    type=click.Choice(ARCHS),
     help="The network; res20 and res56 are those for CIFAR.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
@@ -24,7 +26,7 @@ from onnxq_cli.common import PRESETS, check_outputs, size_text
 )
 @click.option(
     "--grid",
-    type=click.Choice(["apot", "pot", "uniform"]),
+    type=click.Choice(list(GRIDS)),
     default="apot",
     show_default=True,
     help="Levels: additive powers of two, plain ones, equal steps.",
@@ -40,7 +42,7 @@ def command(checkpoint: str, arch: str, output: str, bits: int | None, grid: str
     onnxq eval res20.w3a3.onnx --data cifar10:cifar-10-batches-py
     """
     check_outputs(output, models=[], inputs=[checkpoint])
-    from onnxq.export.apot import import_apot  # torch takes seconds to import
+    from onnxq.export.apot.importing import import_apot  # torch takes seconds to import
 
     model = import_apot(
         checkpoint, arch, bits=bits, grid=grid, preprocessing=PRESETS[preset] if preset is not None else None

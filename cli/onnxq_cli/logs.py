@@ -1,6 +1,6 @@
 """Results appended to files: a row of comma-separated values, or a line as the published fixed-point system writes it.
 
-Used by `onnxq eval`.
+Used by `onnxq eval` and `onnxq search`.
 """
 
 from __future__ import annotations
@@ -12,86 +12,122 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from onnxq.core.files import replacing
+from onnxq.core.files import append
 from onnxq.errors import OnnxqError
+from onnxq.evaluation import METRICS
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.graph.model_files import load_model, metadata
 from onnxq.recipe import Recipe
 
+SETTINGS = ("when", "file", "reference", "widths", "recipe", "data", "images", "provider")
+COSTS = ("seconds", "bytes")
+
 
 @dataclass(frozen=True)
 class Row:
-    """What was evaluated: a file or a variant, and its recipe, if it is quantized by onnxq."""
+    """What was evaluated.
+
+    Attributes:
+        name: a file or a variant. widths: like W4A8, where one width says it. recipe: as JSON; empty for a float file.
+    """
 
     name: str
-    recipe: Recipe | None
+    widths: str
+    recipe: str
     result: Evaluation
 
     @staticmethod
     def of(result: Evaluation) -> Row:
         """Of a file that is there."""
-        recipe = metadata(load_model(result.path)).get("onnxq.recipe", "")
-        return Row(str(result.path), Recipe.from_json(recipe) if recipe else None, result)
+        text = metadata(load_model(result.path)).get("onnxq.recipe", "")
+        recipe = _readable(text)
+        return Row(str(result.path), recipe.widths if recipe is not None else "", text, result)
 
 
-def append_rows(path: str, rows: Sequence[Row], data: str) -> None:
-    """A row for each of them: settings, what was measured, seconds. The columns of a table that is there are kept.
+@dataclass(frozen=True)
+class Logs:
+    """Files that results are appended to, for these metrics; None for none.
 
-    Raises:
-        OnnxqError: the file is there and has other columns.
+    Attributes:
+        table: comma-separated values. lines: as published.
     """
-    old = _text_of(path)
-    names = [
-        "when",
-        "file",
-        "widths",
-        "recipe",
-        "data",
-        "images",
-        "provider",
-        *rows[0].result.values,
-        "seconds",
-        "bytes",
-    ]
-    if old and old.splitlines()[0].split(",") != names:
-        raise OnnxqError(f"`csv` {path}: its columns are {old.splitlines()[0]!r}, these are {','.join(names)!r}")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if not old:
-        writer.writerow(names)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    for row in rows:
-        result = row.result
-        values = [f"{value:.6g}" for value in result.values.values()]
-        recipe = [row.recipe.widths, row.recipe.to_json()] if row.recipe is not None else ["", ""]
-        settings = [when, row.name, *recipe, data, result.images, result.provider]
-        writer.writerow([*settings, *values, f"{result.seconds:.6f}", result.size])
-    _replace(path, old + text.getvalue())
 
+    table: str | None
+    lines: str | None
+    metrics: Sequence[str]
 
-def append_lines(path: str, results: Sequence[Evaluation]) -> None:
-    """A line for each file: type, param_bits, bn_bits, fwd_bits, overflow_rate, acc1, acc5 (shares, not percent).
+    def check(self) -> None:
+        """Find out before long work whether they can take the results.
 
-    Raises:
-        OnnxqError: top-1 and top-5 were not measured.
-    """
-    lines = []
-    for result in results:
-        if "top1" not in result.values:
+        Raises:
+            OnnxqError: a table that is there has other columns, or the metrics say no top-1 for a line.
+        """
+        if self.table is not None and Path(self.table).is_file():
+            try:
+                self._check_columns(Path(self.table).read_text())
+            except (OSError, UnicodeDecodeError) as error:
+                raise OnnxqError(f"{self.table}: cannot be read, and so not appended to ({error})") from error
+        if self.lines is not None and "classification" not in self.metrics:
             raise OnnxqError("`append_line` holds top-1 and top-5: take the metric classification")
-        values = metadata(load_model(result.path))
-        settings = _settings(values.get("onnxq.recipe"))
-        scores = f"acc1={result.top1 / 100:.4f}, acc5={result.top5 / 100:.4f}"
-        lines.append(f"type={values.get('model', result.path.stem)}, {settings}, {scores}\n")
-    _replace(path, _text_of(path) + "".join(lines))
+
+    def append(self, rows: Sequence[Row], reference: str, data: str) -> None:
+        """A row and a line for each of them; the columns of a table that is there are kept."""
+        if self.table is not None:
+            append(self.table, lambda old: self._rows(old, rows, reference, data))
+        if self.lines is not None:
+            append(self.lines, lambda _: "".join(_line(row.result) for row in rows))
+
+    @property
+    def _scores(self) -> list[str]:
+        return [name for metric in self.metrics for name in METRICS.parse(metric).columns]
+
+    @property
+    def _columns(self) -> list[str]:
+        return [*SETTINGS, *self._scores, *COSTS]
+
+    def _check_columns(self, old: str) -> None:
+        found = next(csv.reader(io.StringIO(old)), None)
+        if found is not None and found != self._columns:
+            raise OnnxqError(
+                f"`csv` {self.table}: its columns are {','.join(found)!r}, these are {','.join(self._columns)!r}"
+            )
+
+    def _rows(self, old: str, rows: Sequence[Row], reference: str, data: str) -> str:
+        self._check_columns(old)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not old:
+            writer.writerow(self._columns)
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        for row in rows:
+            result = row.result
+            settings = [when, row.name, reference, row.widths, row.recipe, data, result.images, result.provider]
+            scores = [f"{result.values[name]:.6g}" for name in self._scores]
+            writer.writerow([*settings, *scores, f"{result.seconds:.6f}", result.size])
+        return text.getvalue()
 
 
-def _settings(recipe_text: str | None) -> str:
+def _readable(recipe: str) -> Recipe | None:
+    """A recipe from metadata; None where there is none, or one of another version of onnxq."""
+    try:
+        return Recipe.from_json(recipe) if recipe else None
+    except OnnxqError:
+        return None
+
+
+def _line(result: Evaluation) -> str:
+    """type, param_bits, bn_bits, fwd_bits, overflow_rate, acc1, acc5; shares, not percent."""
+    values = metadata(load_model(result.path))
+    settings = _settings(_readable(values.get("onnxq.recipe", "")))
+    scores = f"acc1={result.top1 / 100:.4f}, acc5={result.top5 / 100:.4f}"
+    return f"type={values.get('model', result.path.stem)}, {settings}, {scores}\n"
+
+
+def _settings(recipe: Recipe | None) -> str:
     """Bits and overflow rate of a recipe; 32 bits stand for float, as published."""
     param_bits, fwd_bits, rate, bn_bits = 32.0, 32.0, 0.0, None
-    if recipe_text:
-        recipe = Recipe.from_json(recipe_text)
+    if recipe is not None:
         param_bits = recipe.weights.bits
         fwd_bits = recipe.activations.bits if recipe.activations is not None else 32.0
         fixed = [form for form in _formats(recipe) if isinstance(form, FixedPoint)]
@@ -103,16 +139,3 @@ def _settings(recipe_text: str | None) -> str:
 
 def _formats(recipe: Recipe) -> list[object]:
     return [recipe.weights.format, recipe.activations.format if recipe.activations is not None else None]
-
-
-def _text_of(path: str) -> str:
-    file = Path(path)
-    try:
-        return file.read_text() if file.is_file() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise OnnxqError(f"{path}: cannot be read, and so not appended to ({error})") from error
-
-
-def _replace(path: str, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text)

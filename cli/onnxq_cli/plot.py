@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from onnxq.figures.base import FIGURES, save_figure
@@ -15,10 +17,8 @@ from onnxq_cli.quantize import choice
 @click.option("-o", "--output", required=True, metavar="FILE", help="The .svg, .png, .pdf or .html file to write.")
 @click.option("--bits", type=click.IntRange(2, 8), multiple=True, help="Widths to draw; repeatable.")
 @click.option("--layer", metavar="PATTERN", help="Of weights and bias.  [default: that of most weights a channel]")
-@click.option("--weights", "form", type=choice("weights"), default="uniform", help="Their format.  [default: uniform]")
-def command(
-    figure: str, files: tuple[str, ...], output: str, bits: tuple[int, ...], layer: str | None, form: str
-) -> None:
+@click.option("--weights", type=choice("weights"), help="Their format.  [default: uniform]")
+def command(figure: str, files: tuple[str, ...], output: str, **parameters: Any) -> None:
     """Draw FIGURE: clipping-error, bit-allocation and levels from formulas; bias and weights of a float model (FILES);
     sweep of tables that `onnxq eval --csv` wrote.
 
@@ -28,7 +28,7 @@ def command(
     onnxq plot sweep log.csv -o sweep.html
     """
     check_outputs(output, models=[], inputs=files)
-    chosen = FIGURES.parse({figure: {"bits": bits, "layer": layer, "format": "affine" if form == "uniform" else form}})
+    chosen = FIGURES.parse({figure: {name: value for name, value in parameters.items() if value not in (None, ())}})
     if bool(files) != bool(chosen.inputs):
         wanted = f"is drawn from {chosen.inputs}" if chosen.inputs else "is drawn from no file"
         raise click.UsageError(f"{figure} {wanted}")

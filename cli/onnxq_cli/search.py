@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from onnxq.core.statistics import Statistics
+from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics import DEFAULT
+from onnxq.flow import passes_of
 from onnxq.recipe.files import load_recipe
 from onnxq.recipe.rounding import Nearest
 from onnxq.search import AT_ONCE, Trials, progressive, widths
@@ -25,7 +27,7 @@ from onnxq_cli.common import (
     write_json,
 )
 from onnxq_cli.eval import metric_cells, metric_headings
-from onnxq_cli.logs import Row, append_rows
+from onnxq_cli.logs import Logs, Row
 
 
 @click.command("search")
@@ -75,8 +77,12 @@ def command(
     check_outputs(json_path, csv_path, models=[model], inputs=[stats, data, recipe, loading["classes"]])
     if from_last and not step_by_step:
         raise click.UsageError("--from-last goes with --progressive")
+    logs = Logs(csv_path, None, DEFAULT)
+    logs.check()
     statistics = Statistics.load(stats)
     asked = replace(load_recipe(recipe), rounding=Nearest())
+    if passes_of(asked, statistics):
+        raise OnnxqError(f"`recipe` {recipe}: its `steps` look at images, and search quantizes without: leave them out")
     loader = make_loader(model, data, "test", images, provider, statistics=statistics, **loading)
     trials = Trials(Path(model), statistics, loader, provider=provider)
     if step_by_step:
@@ -89,12 +95,11 @@ def command(
         found = list(replace(trials, progress=update).run(variants))
     rows = []
     for trial in found:
-        cells = metric_cells(trial.result, DEFAULT, is_reference=trial.recipe is None)
+        cells = metric_cells(trial.result, DEFAULT, is_reference=not trial.recipe)
         rows.append([trial.name, *cells, size_text(trial.result.size)])
     click.echo(table(["variant", *metric_headings(DEFAULT), "size"], rows))
     write_json(json_path, [{"variant": trial.name, **trial.result.to_json()} for trial in found])
-    if csv_path is not None:
-        append_rows(csv_path, [Row(trial.name, trial.recipe, trial.result) for trial in found], data)
+    logs.append([Row(trial.name, trial.widths, trial.recipe, trial.result) for trial in found], model, data)
 
 
 def _widths(text: str) -> list[int]:

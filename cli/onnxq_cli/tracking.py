@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from onnxq.errors import OnnxqError, first_line
 
 EXPERIMENT = "onnxq"
 LONGEST = 500  # characters of a parameter, which every server takes
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # mlflow's own: minutes
+NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.:/ -]")  # what mlflow takes in names of metrics
 
 track_option = click.option(
     "--track",
@@ -50,15 +53,42 @@ class _Mlflow:
         self._client, self._run = client, run_id
 
     def parameters(self, values: Mapping[str, object]) -> None:
-        for name, value in values.items():
-            self._client.log_param(self._run, name, str(value)[:LONGEST])
+        with _told():
+            for name, value in values.items():
+                self._client.log_param(self._run, name, str(value)[:LONGEST])
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._client.log_metric(self._run, name.replace(" ", "_"), float(value))
+        with _told():
+            for name, value in values.items():
+                self._client.log_metric(self._run, NOT_IN_NAMES.sub("_", name), float(value))
 
     def artifact(self, path: str | Path) -> None:
-        self._client.log_artifact(self._run, str(path))
+        with _told():
+            self._client.log_artifact(self._run, str(path))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names for metrics: what a tracker takes, each once.
+
+    >>> distinct(["a.onnx", "b[1].onnx", "a.onnx"])
+    ['a.onnx', 'b_1_.onnx', 'a.onnx 2']
+    """
+    found: list[str] = []
+    for name in names:
+        clean, number = NOT_IN_NAMES.sub("_", name), 1
+        while (label := clean if number == 1 else f"{clean} {number}") in found:
+            number += 1
+        found.append(label)
+    return found
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of a server, the network or the file system, in one line."""
+    try:
+        yield
+    except Exception as error:
+        raise OnnxqError(f"`track`: what was logged may not be whole: {first_line(error)}") from error
 
 
 @contextmanager
@@ -78,16 +108,19 @@ def tracking(asked: str | None, name: str) -> Iterator[Run]:
     try:
         yield _Mlflow(client, run_id)
     except BaseException:
-        client.set_terminated(run_id, "FAILED")
+        with suppress(Exception):  # the error that ended the run is the one to be told
+            client.set_terminated(run_id, "FAILED")
         raise
-    client.set_terminated(run_id)
+    with _told():
+        client.set_terminated(run_id)
 
 
 def _started(asked: str, name: str) -> tuple[Any, str]:
     kind, _, uri = asked.partition(":")
     if kind != "mlflow":
         raise OnnxqError(f"`track`: no tracker {kind!r}; use mlflow, or mlflow:URI")
-    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder is enough for one person
+    for variable, value in {"MLFLOW_ALLOW_FILE_STORE": "true", **PATIENCE}.items():  # a folder is enough for one person
+        os.environ.setdefault(variable, value)
     try:
         from mlflow import MlflowClient
     except ImportError as error:

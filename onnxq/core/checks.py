@@ -31,6 +31,13 @@ def number(name: str, value: object, low: float = -math.inf, high: float = math.
     return []
 
 
+def whole_number(name: str, value: object, low: int, high: int) -> list[str]:
+    """Whether ``value`` is an integer between the bounds, both included."""
+    return number(name, value, low, high) or (
+        [] if isinstance(value, int) else [f"`{name}` must be a whole number, not {shown(value)}"]
+    )
+
+
 def check_type(name: str, value: object, kinds: type | tuple[type, ...]) -> None:
     """Whether an argument is what it must be.
 

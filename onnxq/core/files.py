@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -150,6 +150,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
             move_into_place(temporary, target)
         except OSError as error:
             raise OnnxqError(f"cannot write {path}: {error.strerror}") from error
+
+
+def append(path: str | Path, added: Callable[[str], str]) -> None:
+    """Add text to the end of a file; several runs can do so at the same time.
+
+    Args:
+        added: what to add, by what is there (UTF-8; whole lines, the last one included).
+
+    Raises:
+        OnnxqError: the folder does not exist, or the file cannot be read or written; it stays as it was.
+    """
+    target = _target(path)
+    try:
+        with target.open("a+b") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            old = file.read().decode()
+            size = len(old.encode())
+            start = "\n" if old and not old.endswith("\n") else ""
+            new = start + added(old + start)
+            try:
+                file.write(new.encode())
+                file.flush()
+            except OSError:
+                file.truncate(size)
+                raise
+    except UnicodeDecodeError as error:
+        raise OnnxqError(f"{path}: not a text, and so not appended to ({error})") from error
+    except OSError as error:
+        raise OnnxqError(f"cannot write {path}: {error.strerror}") from error
 
 
 def move_into_place(temporary: Path, target: Path) -> None:

@@ -118,36 +118,43 @@ class TensorStatistics:
         last = np.argmax(np.where(above, -1, np.arange(BINS)), axis=1)  # the bin that holds ``upper``
         counts[np.arange(len(counts)), last] += (counts * above).sum(axis=1)
         counts[above] = 0
+        maximum = np.clip(self.maximum, 0, upper).astype(np.float32)
+        anchor = np.where(self._in_zero_bin(maximum), anchor_of(np.zeros_like(maximum), maximum), self.anchor)
+        counts = self._refined(counts, maximum, anchor)
+        edges = bin_edges() * anchor[:, None].astype(np.float64)
         values = np.minimum((edges[:, :-1] + edges[:, 1:]) / 2, upper)
         values[:, HALF] = 0  # there are hardly any but zeros in the bin at zero
-        maximum = np.clip(self.maximum, 0, upper).astype(np.float32)
         return TensorStatistics(
             count=self.count,
             minimum=np.clip(self.minimum, 0, upper).astype(np.float32),
             maximum=maximum,
             sum=(counts * values).sum(axis=1),
             sum_squares=(counts * values * values).sum(axis=1),
-            anchor=np.where(self._in_zero_bin(maximum), anchor_of(np.zeros_like(maximum), maximum), self.anchor),
-            histogram=self._refined(counts, maximum),
+            anchor=anchor,
+            histogram=counts,
         )
 
     def _in_zero_bin(self, maximum: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Channels all of whose clamped values lie in the bin at zero: that of the values before is far too wide."""
         return maximum < bin_edges()[HALF + 1] * self.anchor
 
-    def _refined(self, counts: NDArray[Any], maximum: NDArray[np.float32]) -> NDArray[Any]:
-        """Counts of such channels by their own anchor: what was not positive is zero, the rest is spread evenly."""
+    def _refined(self, counts: NDArray[Any], maximum: NDArray[np.float32], anchor: NDArray[np.float32]) -> NDArray[Any]:
+        """Counts of such channels by their own anchor, which holds ``maximum``.
+
+        What was not positive is zero. The values of the bin at zero are taken as evenly spread up to its end, or the
+        largest value; what exceeds ``maximum`` has that value.
+        """
         for channel in np.flatnonzero(self._in_zero_bin(maximum)):
-            positive, top = int(self.histogram[channel, HALF]), float(maximum[channel])
-            zeros = int(counts[channel].sum()) - positive
+            before, top = self.histogram[channel], float(maximum[channel])
+            inside, total = int(before[HALF]), int(counts[channel].sum())
             counts[channel] = 0
             if top > 0:
-                anchor = float(anchor_of(np.zeros(1, np.float32), maximum[channel : channel + 1])[0])
-                reached = np.minimum(bin_edges()[HALF:] * anchor / top, 1)
-                counts[channel, HALF:] = np.diff(np.rint(reached * positive).astype(np.int64))
-            else:
-                zeros += positive
-            counts[channel, HALF] += zeros
+                end = min(float(self.maximum[channel]), float(bin_edges()[HALF + 1] * self.anchor[channel]))
+                edges = bin_edges()[HALF:] * anchor[channel]
+                reached = np.where(edges < top, edges / end, 1.0)
+                counts[channel, HALF:] = np.diff(np.rint(reached * inside).astype(np.int64))
+                counts[channel, HALF + np.searchsorted(edges, top) - 1] += int(before[HALF + 1 :].sum())
+            counts[channel, HALF] += total - int(counts[channel].sum())
         return counts
 
     def copy(self) -> TensorStatistics:

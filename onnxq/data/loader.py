@@ -103,9 +103,9 @@ class Loader:
                     yield batch
 
     def _images(self, groups: Sequence[Sequence[int]]) -> Generator[list[Decoded], None, None]:
-        in_memory = len(self.indices) == 0 or self.dataset.stamp(self.indices[0]) is None
-        decode = partial(decoded, self.dataset, self.preprocessing, groups, 0 if in_memory else self.workers)
-        if self.cache is None or in_memory:
+        workers = 0 if self.dataset.in_memory else self.workers
+        decode = partial(decoded, self.dataset, self.preprocessing, groups, workers)
+        if self.cache is None or len(self.indices) == 0 or self.dataset.stamp(self.indices[0]) is None:
             return decode()
         return cached(cache_path(self.cache, self.dataset, self.preprocessing, self.indices), groups, decode)
 

@@ -17,10 +17,10 @@ from onnxq.core.statistics import Statistics
 from onnxq.decide.activations import quantize_activation
 from onnxq.decide.weights import quantize_weight
 from onnxq.errors import OnnxqError
+from onnxq.formats.fixed_point import FLOAT_BITS
 from onnxq.recipe import Recipe, Weights
 
 Float32 = NDArray[np.float32]
-FLOAT_BITS = 32
 
 
 def decide(

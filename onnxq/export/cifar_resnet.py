@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-CIFAR_RESNETS = {"res20": 3, "res56": 9}  # blocks a stage
 ConvolutionOf = Callable[..., nn.Conv2d]
 
 

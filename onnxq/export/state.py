@@ -14,13 +14,15 @@ def load_state(path: Path) -> dict[str, Any]:
     """A state dict, plain or inside a checkpoint."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise OnnxqError(f"{path}: no such file") from error
     except Exception as error:  # a damaged pickle can raise anything
         raise OnnxqError(f"{path}: not a PyTorch state dict, or a truncated one") from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise OnnxqError(f"{path}: not a PyTorch state dict")
     return {name.removeprefix("module."): value for name, value in content.items()}

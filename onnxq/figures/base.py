@@ -19,17 +19,13 @@ SUFFIXES = (".svg", ".png", ".html", ".pdf")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its parameters.
+    """A figure. Subclasses are frozen dataclasses whose fields are their parameters.
 
     Attributes:
         inputs: what files it is drawn from, for the help text; empty for none.
     """
 
     inputs: ClassVar[str] = ""
-
-    bits: tuple[int, ...] = ()
-    layer: str | None = None
-    format: str = "affine"
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """Draw on matplotlib's axes.
@@ -46,10 +42,6 @@ class Figure:
     def panels(self) -> int:
         """How many axes it has, side by side."""
         return 1
-
-    def widths(self, *usual: int) -> tuple[int, ...]:
-        """The bits asked for, or the usual ones."""
-        return self.bits or usual
 
 
 FIGURES: Registry[Figure] = Registry("figure", "onnxq.figures")

@@ -24,28 +24,36 @@ class Bias(Figure):
 
     inputs: ClassVar[str] = "a float model"
 
+    bits: tuple[int, ...] = (4,)
+    layer: str | None = None
+    weights: str = "uniform"
+
     @property
     def panels(self) -> int:
-        """Mean, standard deviation."""
-        return 2
+        """Mean and standard deviation, for each width."""
+        return 2 * len(self.bits)
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """As ``Figure.draw``."""
         layer = chosen_layer(paths, self.layer)
-        bits = self.widths(4)[0]
         rows = layer.weight.reshape(layer.channels, -1).astype(np.float64)
         mean, spread = rows.mean(axis=1), np.maximum(rows.std(axis=1), ROOM)
-        for correction in CORRECTIONS:
-            options = {} if self.format == "affine" else {"weights": self.format}
-            recipe = Recipe.of(
-                weight_bits=bits, act_bits=None, bit_alloc="none", weight_correction=correction, **options
-            )
-            values = quantize_alone(layer.weight, recipe).dequantized().reshape(rows.shape).astype(np.float64)
-            label = "as rounded" if correction == "none" else f"{correction} restored"
-            axes[0].plot((values.mean(axis=1) - mean) / spread, ".", markersize=4, label=label)
-            axes[1].plot(values.std(axis=1) / spread, ".", markersize=4, label=label)
-        axes[0].set(title=f"{layer.weight_name}, {bits} bits: mean", ylabel="(quantized - float) / sigma")
-        axes[1].set(title="standard deviation", ylabel="quantized / float")
+        for place, bits in enumerate(self.bits):
+            means, spreads = axes[2 * place : 2 * place + 2]
+            for correction in CORRECTIONS:
+                recipe = Recipe.of(
+                    weights=self.weights,
+                    weight_bits=bits,
+                    act_bits=None,
+                    bit_alloc="none",
+                    weight_correction=correction,
+                )
+                values = quantize_alone(layer.weight, recipe).dequantized().reshape(rows.shape).astype(np.float64)
+                label = "as rounded" if correction == "none" else f"{correction} restored"
+                means.plot((values.mean(axis=1) - mean) / spread, ".", markersize=4, label=label)
+                spreads.plot(values.std(axis=1) / spread, ".", markersize=4, label=label)
+            means.set(title=f"{layer.weight_name}, {bits} bits: mean", ylabel="(quantized - float) / sigma")
+            spreads.set(title="standard deviation", ylabel="quantized / float")
         for panel in axes:
             panel.set_xlabel("output channel")
             panel.legend()

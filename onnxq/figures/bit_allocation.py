@@ -24,6 +24,8 @@ SEED = 0
 class BitAllocation(Figure):
     """Two channels share their bins; many share their bits (Banner et al. 2019, section 4.1, equations 10 and 11)."""
 
+    bits: tuple[int, ...] = (2, 3, 4)
+
     @property
     def panels(self) -> int:
         """Two channels, many channels."""
@@ -46,7 +48,7 @@ class BitAllocation(Figure):
         axes[0].legend()
         ratios = np.linspace(0, 3, 13)  # standard deviation of log2 sigma
         unit = np.random.default_rng(SEED).normal(size=CHANNELS)
-        for bits in self.widths(2, 3, 4):
+        for bits in self.bits:
             gains = [_gain(2.0 ** (ratio * unit), bits) for ratio in ratios]
             axes[1].plot(ratios, gains, marker="o", markersize=3, label=f"{bits} bits")
         axes[1].set(

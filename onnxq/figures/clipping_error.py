@@ -22,6 +22,8 @@ DENSITIES = (
 class ClippingError(Figure):
     """Banner et al. 2019, figure 1: clipping error falls, rounding error rises."""
 
+    bits: tuple[int, ...] = (2, 3, 4)
+
     @property
     def panels(self) -> int:
         """A density each."""
@@ -31,7 +33,7 @@ class ClippingError(Figure):
         """As ``Figure.draw``."""
         for panel, (name, label, unit, error, optimum, end) in zip(axes, DENSITIES, strict=True):
             alphas = np.linspace(end / 100, end, 400)
-            for bits in self.widths(2, 3, 4):
+            for bits in self.bits:
                 line = panel.semilogy(alphas, [error(alpha, bits) for alpha in alphas], label=f"{bits} bits")[0]
                 best = optimum(bits)
                 panel.plot(best, error(best, bits), "o", color=line.get_color())

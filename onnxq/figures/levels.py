@@ -21,14 +21,16 @@ SETS: tuple[tuple[str, LevelSet], ...] = (
 class LevelSets(Figure):
     """Signed levels (Li et al. 2020, figure 1)."""
 
+    bits: tuple[int, ...] = (3, 4)
+
     @property
     def panels(self) -> int:
         """A width each."""
-        return len(self.widths(3, 4))
+        return len(self.bits)
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """As ``Figure.draw``."""
-        for panel, bits in zip(axes, self.widths(3, 4), strict=True):
+        for panel, bits in zip(axes, self.bits, strict=True):
             for place, ((_, build), colour) in enumerate(zip(SETS, COLOURS, strict=False)):
                 levels = levels_of(build, bits, True)
                 panel.eventplot([levels], lineoffsets=-place, linelengths=0.7, colors=colour)

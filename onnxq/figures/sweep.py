@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,34 +14,47 @@ from typing import Any, ClassVar
 from onnxq.errors import OnnxqError
 from onnxq.figures.base import FIGURES, Figure
 
-WIDTHS = re.compile(r"W([\d.]+)(?:A([\d.]+))?")  # like W4A8, or W4 for weights alone
+NUMBER = r"(\d+(?:\.\d+)?)"
+WIDTHS = re.compile(f"W{NUMBER}(?:A{NUMBER})?")  # like W4A8, or W4 for weights alone
+FLOAT = 32.0  # bits
 
 
 @FIGURES.register("sweep")
 @dataclass(frozen=True)
 class Sweep(Figure):
-    """A line for each width of activations, over the bits of weights; float files are lines across."""
+    """A line for each width of activations, over the bits of weights; float files are lines across.
+
+    Networks and data are kept apart. Rows of files whose layers differ in widths are left out.
+    """
 
     inputs: ClassVar[str] = "tables of `onnxq eval --csv`"
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """As ``Figure.draw``."""
-        lines: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for path in paths:
-            for row in _rows(path):
-                found = WIDTHS.fullmatch(row["widths"])
-                if found is None:
-                    axes[0].axhline(float(row["top1"]), color="grey", linestyle="--", linewidth=1, label="float")
-                    continue
-                acts = f"{found[2]} bits" if found[2] else "float"
-                lines[acts].append((float(found[1]), float(row["top1"])))
+        rows = [row for path in paths for row in _rows(path)]
+        several = len({_subject(row) for row in rows}) > 1
+        lines: dict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
+        for row in rows:
+            subject = _subject(row) if several else ""
+            if not row["recipe"]:
+                label = f"{subject} float".strip()
+                axes[0].axhline(float(row["top1"]), color="grey", linestyle="--", linewidth=1, label=label)
+            elif found := WIDTHS.fullmatch(row["widths"]):
+                acts = float(found[2]) if found[2] else FLOAT
+                lines[subject, acts].append((float(found[1]), float(row["top1"])))
         if not lines:
-            raise OnnxqError("nothing to draw: no row is of a file that onnxq quantized")
-        for name, points in sorted(lines.items()):
-            axes[0].plot(*zip(*sorted(points), strict=True), marker="o", label=f"activations {name}")
+            raise OnnxqError("nothing to draw: no row is of a file that onnxq quantized at one width for all layers")
+        for (subject, acts), points in sorted(lines.items()):
+            label = f"{subject} activations {'float' if acts == FLOAT else f'{acts:g} bits'}".strip()
+            axes[0].plot(*zip(*sorted(points), strict=True), marker="o", label=label)
         axes[0].set(title="Accuracy against bits", xlabel="bits of weights, mean", ylabel="top-1, %")
         handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
         axes[0].legend(handles.values(), handles.keys())
+
+
+def _subject(row: dict[str, str]) -> str:
+    """The network and the data of a row."""
+    return f"{Path(row['reference']).name}, {row['data']}:"
 
 
 def _rows(path: str) -> list[dict[str, str]]:
@@ -48,9 +62,11 @@ def _rows(path: str) -> list[dict[str, str]]:
         with Path(path).open(newline="") as file:
             rows = list(csv.DictReader(file))
         for row in rows:
-            row["widths"], float(row["top1"])
+            texts = [row[name] for name in ("reference", "data", "recipe", "widths")]
+            if None in texts or not math.isfinite(float(row["top1"])):
+                raise ValueError
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OnnxqError(f"{path}: cannot be read ({error})") from error
     except (KeyError, ValueError, TypeError) as error:
-        raise OnnxqError(f"{path}: not a table of `onnxq eval --csv`") from error
+        raise OnnxqError(f"{path}: not a table of `onnxq eval --csv`, or a damaged one") from error
     return rows

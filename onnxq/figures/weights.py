@@ -21,18 +21,22 @@ class WeightsAndLevels(Figure):
 
     inputs: ClassVar[str] = "a float model"
 
+    bits: tuple[int, ...] = (4,)
+    layer: str | None = None
+    weights: str = "uniform"
+
     @property
     def panels(self) -> int:
         """A width each."""
-        return len(self.widths(4))
+        return len(self.bits)
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """As ``Figure.draw``."""
         layer = chosen_layer(paths, self.layer)
         values = layer.weight.ravel()
-        for panel, bits in zip(axes, self.widths(4), strict=True):
+        for panel, bits in zip(axes, self.bits, strict=True):
             recipe = Recipe.of(
-                weights="uniform" if self.format == "affine" else self.format,
+                weights=self.weights,
                 weight_bits=bits,
                 act_bits=None,
                 weight_granularity="per-tensor",
@@ -43,5 +47,5 @@ class WeightsAndLevels(Figure):
             panel.hist(values, bins=200, color=COLOURS[0], alpha=0.6, log=True)
             for level in levels:
                 panel.axvline(level, color=COLOURS[1], linewidth=0.8)
-            title = f"{layer.weight_name}: {self.format}, {bits} bits, {len(levels)} levels used"
+            title = f"{layer.weight_name}: {self.weights}, {bits} bits, {len(levels)} levels used"
             panel.set(title=title, xlabel="weight", ylabel="how many")

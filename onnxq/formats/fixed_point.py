@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.core.checks import boolean, number, one_of
+from onnxq.core.checks import boolean, number, one_of, whole_number
 from onnxq.core.histogram import magnitude_percentile
 from onnxq.core.observed import Observed
 from onnxq.core.operator_call import SUBJECT, OperatorCall
@@ -24,6 +24,8 @@ Overflow = Literal["saturate", "wrap"]
 
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)  # by the operator's number
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
+MOST_BITS = 16
+FLOAT_BITS = 32  # of parameters that are left in float
 MAX_FRACTION = 100  # of either sign: steps and their inverses stay normal float32 numbers
 
 
@@ -153,10 +155,10 @@ class FixedPoint(Format):
         overflow_rate: share of values that integer bits need not hold.
         rounding, overflow: of activations; parameters are rounded to nearest and saturate.
         bit_true: convolutions round every product and sum.
-        batch_norm_bits: of the parameters of batch norm that is not folded; None for those of the weights.
+        batch_norm_bits: of the parameters of batch norm that is not folded, 2 to 16, or 32 for float; None: as weights.
     """
 
-    most_bits: ClassVar[int] = 16
+    most_bits: ClassVar[int] = MOST_BITS
     takes_rule: ClassVar[bool] = False
     holds_correction: ClassVar[bool] = False
     holds_scale: ClassVar[bool] = False
@@ -184,7 +186,7 @@ class FixedPoint(Format):
             *one_of("fixed-point.rounding", self.rounding, ROUNDINGS),
             *one_of("fixed-point.overflow", self.overflow, OVERFLOWS),
             *boolean("fixed-point.bit_true", self.bit_true),
-            *([] if norm is None else number("fixed-point.batch_norm_bits", norm, 2, 32)),
+            *([] if norm in (None, FLOAT_BITS) else whole_number("fixed-point.batch_norm_bits", norm, 2, MOST_BITS)),
         ]
 
     def at_ends(self, bits: int | None, own: float) -> tuple[Format, float]:

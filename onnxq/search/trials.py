@@ -17,7 +17,6 @@ from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
 from onnxq.graph.model_files import load_model, save_model
 from onnxq.graph.normalize import normalize
-from onnxq.recipe import Recipe
 from onnxq.search.variants import Variant
 
 AT_ONCE = 8  # files that are evaluated side by side
@@ -28,12 +27,14 @@ class Trial:
     """What a variant scored.
 
     Attributes:
-        recipe: of its file; None for the float network.
+        widths: like W4A8, where it has the same for all layers. recipe: of its file, as JSON. Both are empty for the
+            float network.
         result: of its file, beside the float one.
     """
 
     name: str
-    recipe: Recipe | None
+    widths: str
+    recipe: str
     result: Evaluation
 
 
@@ -75,9 +76,9 @@ class Trials:
                     progress=self.progress,
                 )
             if start == 0:
-                yield Trial("float", None, reference)
+                yield Trial("float", "", "", reference)
             for variant, result in zip(group, results, strict=True):
-                yield Trial(variant.name, variant.recipe, result)
+                yield Trial(variant.name, variant.widths, variant.recipe.to_json(), result)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -13,10 +13,11 @@ HIGH = 8  # bits of layers that are not switched yet
 
 @dataclass(frozen=True)
 class Variant:
-    """A recipe with the name that tables give it."""
+    """A recipe with the name that tables give it, and its widths, like W4A8; empty where layers differ."""
 
     name: str
     recipe: Recipe
+    widths: str = ""
 
 
 def widths(asked: Recipe, bits: Sequence[int]) -> list[Variant]:
@@ -25,7 +26,7 @@ def widths(asked: Recipe, bits: Sequence[int]) -> list[Variant]:
     Activations that the recipe leaves in float stay so.
     """
     found = [_at(asked, width) for width in bits]
-    return [Variant(each.widths, each) for each in found]
+    return [Variant(each.widths, each, each.widths) for each in found]
 
 
 def _at(asked: Recipe, width: int) -> Recipe:
@@ -37,15 +38,24 @@ def progressive(asked: Recipe, layers: Sequence[Layer]) -> list[Variant]:
     """All layers at 8 bits, then one after another at the bits of the recipe, those switched before included.
 
     Args:
-        layers: in the order in which they are switched.
+        layers: in the order in which they are switched; those that have 8 bits by the recipe, too, are passed over.
     """
     acts = HIGH if asked.activations is not None else None
+    whole = asked.resolved()
+    layers = [layer for layer in layers if not _is_high(whole, layer)]
     found = []
     for count in range(len(layers) + 1):
         later = tuple(Override(_pattern(layer.name), weight_bits=HIGH, act_bits=acts) for layer in layers[count:])
         name = f"+ {layers[count - 1].weight_name.removesuffix('.weight')}" if count else f"all at {HIGH} bits"
         found.append(Variant(name, replace(asked, overrides=(*asked.overrides, *later))))
     return found
+
+
+def _is_high(whole: Recipe, layer: Layer) -> bool:
+    choices = [whole.weight_choice([layer])]
+    if whole.activations is not None:
+        choices.append(whole.activation_choice([layer]))
+    return all(choice.bits == HIGH for choice in choices)
 
 
 def _pattern(name: str) -> str:

@@ -45,7 +45,7 @@ def test_a_bad_image_is_said_by_either(small_data, workers):
 class Deadly:
     """A data set whose images kill who decodes them."""
 
-    name, class_count = "deadly", 1
+    name, class_count, in_memory = "deadly", 1, False
 
     def __len__(self):
         return 4

@@ -75,7 +75,7 @@ def test_other_content_is_refused(content, message, tmp_path):
 def test_what_cannot_be_read(tmp_path):
     with pytest.raises(OnnxqError, match="no such file"):
         open_dataset("val224:nowhere.pkl", "test")
-    with pytest.raises(OnnxqError, match="no such file"):
+    with pytest.raises(OnnxqError, match="a folder; `data` val224:FILE"):
         open_dataset(f"val224:{tmp_path}", "test")
     (tmp_path / "v.pkl").write_bytes(pickle.dumps({"data": [b"no image"], "target": [1]}))
     found = open_dataset(f"val224:{tmp_path / 'v.pkl'}", "test")

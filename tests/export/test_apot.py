@@ -13,9 +13,9 @@ from helpers import run
 
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.export.apot import import_apot
 from onnxq.export.apot.checkpoint import bits_in
 from onnxq.export.apot.grids import GRIDS
+from onnxq.export.apot.importing import import_apot
 from onnxq.export.apot.quantized_weights import on_end_grid, on_levels
 from onnxq.graph.model_files import metadata
 

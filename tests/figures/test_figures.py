@@ -14,13 +14,15 @@ from onnxq_cli.main import _group
 
 matplotlib = pytest.importorskip("matplotlib")
 
-ROW = "2026-01-01,m.onnx,W%dA%d,{},d,10,cpu,%g,99\n"
+ROW = "2026-01-01,m.onnx,f.onnx,W%dA%d,{},d,10,cpu,%g,99\n"
 
 
 @pytest.fixture
 def table(tmp_path):
     """What `eval --csv` writes."""
-    text = "when,file,widths,recipe,data,images,provider,top1,top5\n2026-01-01,f.onnx,,,d,10,cpu,90,99\n"
+    text = (
+        "when,file,reference,widths,recipe,data,images,provider,top1,top5\n2026-01-01,f.onnx,f.onnx,,,d,10,cpu,90,99\n"
+    )
     text += "".join(ROW % (bits, acts, 50 + bits) for bits in (2, 3, 4) for acts in (4, 8))
     (tmp_path / "log.csv").write_text(text)
     return tmp_path / "log.csv"
@@ -75,7 +77,7 @@ def test_corrections_restore_what_they_say(small_model):
 
 
 def test_levels_of_weights(small_model):
-    (panel,) = drawn("weights", [small_model], bits=(3,), format="apot", layer="w2")
+    (panel,) = drawn("weights", [small_model], bits=(3,), weights="apot", layer="w2")
     lines = {round(float(line.get_xdata()[0]), 6) for line in panel.lines}
     assert len(lines) <= 7 and panel.patches
 

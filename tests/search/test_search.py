@@ -67,8 +67,14 @@ def test_the_command(small_model, small_data, tmp_path):
     assert code == 0, output
     assert [entry["variant"] for entry in json.loads((tmp_path / "r.json").read_text())] == ["float", "W8A8", "W3A3"]
     assert [row["widths"] for row in csv.DictReader((tmp_path / "r.csv").open())] == ["", "W8A8", "W3A3"]
-    code, output = onnxq_command(*arguments, "--progressive", "--from-last")
-    assert code == 0 and "all at 8 bits" in output and "+ w1" in output.splitlines()[-1]
+    code, output = onnxq_command(*arguments, "--progressive", "--from-last", "--csv", tmp_path / "p.csv")
+    assert code == 0 and "all at 8 bits" in output
+    names = [row["file"] for row in csv.DictReader((tmp_path / "p.csv").open())]
+    assert names == ["float", "all at 8 bits", "+ w3", "+ w2"]  # the first and the last layer have 8 bits, whatever
+    assert {row["widths"] for row in csv.DictReader((tmp_path / "p.csv").open())} == {""}
+    (tmp_path / "learns.yaml").write_text("steps: [gptq]\n")
+    done = CliRunner().invoke(_group, [str(part) for part in (*arguments, "--recipe", tmp_path / "learns.yaml")])
+    assert "its `steps` look at images" in str(done.exception)
     for wrong, said in (
         (["--widths", "8,x"], "a list of whole numbers"),
         (["--widths", "9"], "2 to 8"),

@@ -22,6 +22,8 @@ class Arrays:
         OnnxqError: the file is missing or has other contents.
     """
 
+    in_memory = True
+
     def __init__(self, path: Path) -> None:
         with opened(path, "an .npz file with arrays 'images' and 'labels'") as file:
             self._images, self._labels = file.read("images", MOST_BYTES), file.read("labels", MOST_LABELS)

@@ -12,10 +12,15 @@ Purpose = Literal["calib", "test"]
 
 
 class Dataset(Protocol):
-    """Labelled images."""
+    """Labelled images.
+
+    Attributes:
+        in_memory: what images are made of lies in memory, of which processes that decode would each have a copy.
+    """
 
     name: str
     class_count: int
+    in_memory: bool
 
     def __len__(self) -> int:
         """Number of images."""

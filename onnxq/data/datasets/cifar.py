@@ -32,6 +32,8 @@ class Cifar:
         OnnxqError: files are missing or damaged.
     """
 
+    in_memory = True
+
     def __init__(self, kind: str, root: Path, train: bool) -> None:
         folder, test_files, train_files, key, self.class_count = _LAYOUT[kind]
         base = root / folder if (root / folder).is_dir() else root

@@ -32,6 +32,8 @@ class ImageFolder:
         OnnxqError: the folder is missing or has no images, or a class folder is not in ``classes``.
     """
 
+    in_memory = False
+
     def __init__(self, root: Path, classes: tuple[str, ...] | None = None) -> None:
         try:
             if not root.is_dir():
@@ -99,6 +101,8 @@ def decoded_image(source: Path | BinaryIO, name: str) -> Image.Image:
             _check_size(image)
             image.load()
             return image
+    except UnidentifiedImageError as error:  # whose own text shows an object of Python
+        raise BadImageError(f"{name}: cannot be decoded (not an image of a known kind)") from error
     except UNDECODABLE as error:
         raise BadImageError(f"{name}: cannot be decoded ({error})") from error
 

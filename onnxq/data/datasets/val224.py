@@ -25,13 +25,15 @@ class Val224:
     """
 
     class_count = CLASSES
+    in_memory = True
 
     def __init__(self, path: Path) -> None:
         self.name = f"val224:{path}"
         try:
             content = read_batch(path, what="a validation set of JPEG strings", largest=LARGEST)
         except (FileNotFoundError, IsADirectoryError) as error:
-            raise OnnxqError(f"{path}: no such file; `data` val224:FILE wants the pickle of JPEG strings") from error
+            problem = "a folder" if path.is_dir() else "no such file"
+            raise OnnxqError(f"{path}: {problem}; `data` val224:FILE wants the pickle of JPEG strings") from error
         files, labels = (content.get(key, content.get(key.encode())) for key in ("data", "target"))
         if not isinstance(files, list) or not files or not all(isinstance(each, bytes) for each in files):
             raise OnnxqError(f"{path}: 'data' must be a list of JPEG strings")

@@ -12,6 +12,7 @@ class Demo:
     """The procedural data set; see ``onnxq.data.demo.drawings``."""
 
     class_count = len(drawings.CLASSES)
+    in_memory = False
 
     def __init__(self, split: Purpose) -> None:
         self.name = f"demo ({split})"

@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        OnnxqError: it is none, or a threshold is missing or no positive number.
+        OnnxqError: it is none, a threshold is missing or no positive number, or a parameter is not finite.
     """
     state = load_state(path)
     activations = {name.removesuffix(ACTIVATION): value for name, value in state.items() if name.endswith(ACTIVATION)}
@@ -60,6 +60,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise OnnxqError(f"{path}: layer {name} has no threshold of its weights ({' or '.join(WEIGHT)})")
         thresholds[name] = Thresholds(*(_positive(value, f"{path}: layer {name}") for value in (found[0], activation)))
     own = {name: value for name, value in state.items() if not name.endswith((ACTIVATION, *WEIGHT))}
+    for name in state.keys() - own.keys():
+        if not name.startswith(tuple(f"{layer}." for layer in thresholds)):
+            raise OnnxqError(f"{path}: {name} is of a layer without a threshold of its inputs ({ACTIVATION})")
+    for name, value in own.items():
+        if not torch.isfinite(value).all():
+            raise OnnxqError(f"{path}: {name} has NaN or infinite values")
+        if name.endswith("running_var") and bool((value < 0).any()):
+            raise OnnxqError(f"{path}: {name} has negative variances")
     return Checkpoint(own, thresholds)
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from onnxq.core.qparams import QuantizedWeight
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
+from onnxq.export.apot.architectures import ARCHS, BLOCKS, TORCHVISION
 from onnxq.export.apot.checkpoint import Checkpoint, Thresholds, bits_in, read_checkpoint
 from onnxq.export.apot.grids import GRIDS, Grid
 from onnxq.export.apot.quantized_weights import GridWeight, on_end_grid, on_levels
-from onnxq.export.cifar_resnet import CIFAR_RESNETS, CifarResNet
+from onnxq.export.cifar_resnet import CifarResNet
 from onnxq.export.module import export_module
 from onnxq.export.torchvision import for_size
 from onnxq.graph.conversion import to_graph, to_model
@@ -29,13 +30,6 @@ from onnxq.graph.model_files import set_metadata
 from onnxq.graph.names import Names
 from onnxq.rewrite.write_calls import write_calls
 
-IMAGENET = {
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "resnet50": "resnet50",
-    "mobilenetv2": "mobilenet_v2",
-}
-ARCHS = (*CIFAR_RESNETS, *IMAGENET)
 CIFAR = Preprocessing((3, 32, 32), None, None, (0.491, 0.482, 0.447), (0.247, 0.243, 0.262))
 FLOAT = 32
 BITS = (*range(2, 9), FLOAT)
@@ -61,6 +55,8 @@ def import_apot(
     """
     if arch not in ARCHS:
         raise OnnxqError(f"`arch`: no {arch!r}; use one of {', '.join(ARCHS)}")
+    if not Path(path).is_file():
+        raise OnnxqError(f"{path}: no such file")
     width = bits_in(Path(path)) if bits is None else bits
     if bits is not None and bits not in BITS:
         raise OnnxqError(f"`bits` must be 2 to 8, or 32 for a float network, not {bits}")
@@ -82,14 +78,14 @@ def import_apot(
 def _network(arch: str, checkpoint: Checkpoint) -> tuple[torch.nn.Module, Preprocessing]:
     """The float network with the weights of a checkpoint, and its usual preprocessing."""
     last = [value for name, value in checkpoint.state.items() if name in ("fc.bias", "classifier.1.bias")]
-    classes = len(last[0]) if last else 0
+    classes = len(last[0]) if last and last[0].ndim == 1 else 0
     if not classes:
         raise OnnxqError(f"the checkpoint does not fit {arch}: it has no last layer")
-    if arch in CIFAR_RESNETS:
-        network: torch.nn.Module = CifarResNet(CIFAR_RESNETS[arch], classes)
+    if arch in BLOCKS:
+        network: torch.nn.Module = CifarResNet(BLOCKS[arch], classes)
         usual = CIFAR
     else:
-        network = torchvision.models.get_model(IMAGENET[arch], weights=None, num_classes=classes)
+        network = torchvision.models.get_model(TORCHVISION[arch], weights=None, num_classes=classes)
         usual = for_size(Preprocessing(), 224)
     try:
         network.load_state_dict(checkpoint.state)
@@ -103,6 +99,7 @@ def _on_grids(
     network: torch.nn.Module, checkpoint: Checkpoint, grid: Grid, bits: int, path: str
 ) -> dict[str, GridWeight]:
     """The weights of all layers on their grids, by name of the parameter; the network gets them, too."""
+    _check_thresholds(network, checkpoint, path)
     found = {}
     for name, module in network.named_modules():
         if not isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
@@ -120,6 +117,15 @@ def _on_grids(
         found[f"{name}.weight"] = placed
         module.weight.data = placed.values
     return found
+
+
+def _check_thresholds(network: torch.nn.Module, checkpoint: Checkpoint, path: str) -> None:
+    """All convolutions but the first one were trained with thresholds, and nothing else was."""
+    convolutions = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)][1:]
+    if missing := [name for name in convolutions if name not in checkpoint.thresholds]:
+        raise OnnxqError(f"{path}: convolution {missing[0]} has no trained thresholds (act_alpha)")
+    if others := [name for name in checkpoint.thresholds if name not in convolutions]:
+        raise OnnxqError(f"{path}: {others[0]} has trained thresholds, and is no convolution behind the first one")
 
 
 def _write(

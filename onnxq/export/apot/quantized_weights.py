@@ -88,7 +88,9 @@ def on_end_grid(weight: torch.Tensor) -> GridWeight:
     What lies below -m takes more than 127 steps.
     """
     largest = weight.max()
-    if not torch.isfinite(weight).all() or float(largest) == 0:
+    if not torch.isfinite(weight).all() or float(largest) <= 0:
         raise OnnxqError("the first or the last layer has weights that are not finite, or none that is positive")
     levels = weight.div(largest).mul(END_LEVELS).round().numpy()
+    if not levels.max() - levels.min() < 2**WIDE:
+        raise OnnxqError("the largest weight is too small beside the smallest one: they take more than 65,536 steps")
     return GridWeight(levels, np.float32(float(largest) / END_LEVELS), None, MOST_PACKED)
