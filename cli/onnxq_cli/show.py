@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -29,24 +30,26 @@ def command(model: str, stats: str | None, json_path: str | None, csv_path: str 
     """
     check_outputs(json_path, csv_path, models=[model], inputs=[stats])
     shown = show(model, Statistics.load(stats) if stats is not None else None)
-    if not shown:
+    if not shown.tensors:
         click.echo(f"{model}: nothing is quantized")
     for kind in ("weight", "activation"):
-        chosen = [tensor for tensor in shown if tensor.kind == kind]
+        chosen = [tensor for tensor in shown.tensors if tensor.kind == kind]
         if chosen:
             click.echo(printable_table(chosen))
             click.echo("")
-    weights = [tensor for tensor in shown if tensor.kind == "weight"]
+    weights = [tensor for tensor in shown.tensors if tensor.kind == "weight"]
     values = sum(tensor.values or 0 for tensor in weights)
     size = sum(tensor.bytes or 0 for tensor in weights)
     if values:
         click.echo(
             f"{len(weights)} weights in {size_text(size)}: {8 * size / values:.2f} bits for each of {values} values"
         )
-    write_json(json_path, [{**dataclasses.asdict(tensor), "bits": tensor.bits} for tensor in shown])
+    for note in shown.notes:
+        click.echo(f"note: {note}")
+    write_json(json_path, [{**dataclasses.asdict(tensor), "bits": tensor.bits} for tensor in shown.tensors])
     if csv_path is not None:
         with replacing(csv_path) as temporary:
-            temporary.write_text(_csv(shown))
+            temporary.write_text(_csv(shown.tensors))
 
 
 def printable_table(shown: list[ShownTensor]) -> str:
@@ -83,7 +86,7 @@ def _range(values: Range | None) -> str:
     return low if low == high else f"{low} .. {high}"
 
 
-def _csv(shown: list[ShownTensor]) -> str:
+def _csv(shown: Sequence[ShownTensor]) -> str:
     text = io.StringIO()
     names = [field.name for field in dataclasses.fields(ShownTensor)]
     writer = csv.writer(text)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from onnxq.runtime.sessions import make_session
 
 
-def constant_values(model: onnx.ModelProto, names: Sequence[str]) -> list[NDArray[np.float32]]:
-    """The values of float tensors that depend on no input of the model.
+def constant_values(model: onnx.ModelProto, names: Sequence[str]) -> list[NDArray[Any]]:
+    """The values of tensors that depend on no input of the model.
 
     Raises:
         OnnxqError: ONNX Runtime cannot load the model.
@@ -28,6 +29,8 @@ def constant_values(model: onnx.ModelProto, names: Sequence[str]) -> list[NDArra
     part.CopyFrom(model)
     del part.graph.node[:], part.graph.input[:], part.graph.output[:]
     part.graph.node.extend(reversed(kept))
-    part.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
-    values: list[NDArray[np.float32]] = make_session(part, "cpu").run(list(names), {})
-    return values
+    stored = {tensor.name: tensor for tensor in part.graph.initializer}
+    made = [name for name in names if name not in stored]
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)  # types as ONNX Runtime infers them
+    values = dict(zip(made, make_session(part, "cpu").run(made, {}), strict=True)) if made else {}
+    return [numpy_helper.to_array(stored[name]) if name in stored else values[name] for name in names]

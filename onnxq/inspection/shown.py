@@ -1,11 +1,15 @@
-"""What is shown of a quantized tensor. A part of ``inspection``, made by ``show``."""
+"""What is shown of a quantized file. A part of ``inspection``, made by ``show``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 Range = tuple[float, float]
+STORED_BITS = {f"{sign}INT{bits}": bits for bits in (2, 4, 8, 16) for sign in ("", "U")}  # by type of codes
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,16 @@ class ShownTensor:
         """Mean over channels."""
         channels = sum(self.widths.values())
         return sum(width * count for width, count in self.widths.items()) / channels if channels else None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Of a file: its quantized tensors, and what was not looked at, a sentence each."""
+
+    tensors: tuple[ShownTensor, ...]
+    notes: tuple[str, ...]
+
+
+def range_of(values: NDArray[Any]) -> Range | None:
+    """The smallest and the largest; None of nothing."""
+    return (float(values.min()), float(values.max())) if values.size else None
