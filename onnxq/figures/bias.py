@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxq.decide.weights import quantize_alone
+from onnxq.errors import OnnxqError
 from onnxq.figures.base import FIGURES, Figure
 from onnxq.figures.layer_weights import chosen_layer
 from onnxq.recipe import Recipe
@@ -41,13 +42,9 @@ class Bias(Figure):
         for place, bits in enumerate(self.bits):
             means, spreads = axes[2 * place : 2 * place + 2]
             for correction in CORRECTIONS:
-                recipe = Recipe.of(
-                    weights=self.weights,
-                    weight_bits=bits,
-                    act_bits=None,
-                    bit_alloc="none",
-                    weight_correction=correction,
-                )
+                recipe = self._recipe(bits, correction)
+                if recipe is None:
+                    continue
                 values = quantize_alone(layer.weight, recipe).dequantized().reshape(rows.shape).astype(np.float64)
                 label = "as rounded" if correction == "none" else f"{correction} restored"
                 means.plot((values.mean(axis=1) - mean) / spread, ".", markersize=4, label=label)
@@ -57,3 +54,14 @@ class Bias(Figure):
         for panel in axes:
             panel.set_xlabel("output channel")
             panel.legend()
+
+    def _recipe(self, bits: int, correction: str) -> Recipe | None:
+        """None where a format keeps weights on a grid that no correction leaves."""
+        try:
+            return Recipe.of(
+                weights=self.weights, weight_bits=bits, act_bits=None, bit_alloc="none", weight_correction=correction
+            )
+        except OnnxqError:
+            if correction == "none":
+                raise
+            return None

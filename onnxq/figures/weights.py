@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxq.decide.weights import quantize_alone
+from onnxq.errors import OnnxqError
 from onnxq.figures.base import COLOURS, FIGURES, Figure
 from onnxq.figures.layer_weights import chosen_layer
 from onnxq.recipe import Recipe
@@ -35,7 +36,17 @@ class WeightsAndLevels(Figure):
         layer = chosen_layer(paths, self.layer)
         values = layer.weight.ravel()
         for panel, bits in zip(axes, self.bits, strict=True):
-            recipe = Recipe.of(
+            recipe = self._recipe(bits)
+            levels = np.unique(quantize_alone(layer.weight, recipe).dequantized())
+            panel.hist(values, bins=200, color=COLOURS[0], alpha=0.6, log=True)
+            for level in levels:
+                panel.axvline(level, color=COLOURS[1], linewidth=0.8)
+            title = f"{layer.weight_name}: {self.weights}, {bits} bits, {len(levels)} levels used"
+            panel.set(title=title, xlabel="weight", ylabel="how many")
+
+    def _recipe(self, bits: int) -> Recipe:
+        try:
+            return Recipe.of(
                 weights=self.weights,
                 weight_bits=bits,
                 act_bits=None,
@@ -43,9 +54,7 @@ class WeightsAndLevels(Figure):
                 bit_alloc="none",
                 weight_correction="none",
             )
-            levels = np.unique(quantize_alone(layer.weight, recipe).dequantized())
-            panel.hist(values, bins=200, color=COLOURS[0], alpha=0.6, log=True)
-            for level in levels:
-                panel.axvline(level, color=COLOURS[1], linewidth=0.8)
-            title = f"{layer.weight_name}: {self.weights}, {bits} bits, {len(levels)} levels used"
-            panel.set(title=title, xlabel="weight", ylabel="how many")
+        except OnnxqError as error:
+            raise OnnxqError(
+                f"`weights` {self.weights}: no levels for a tensor as a whole can be drawn ({error})"
+            ) from error

@@ -121,3 +121,20 @@ def test_values_in_the_bin_at_zero_are_told_apart_behind_a_relu():
         after.histogram, after.anchor
     )
     assert mean[0] == pytest.approx(4 / 6 * 0.0005, rel=0.05)  # spread evenly up to the largest
+
+
+@pytest.mark.parametrize("upper", [np.inf, 0.004])
+def test_sums_of_channels_within_the_bin_at_zero(upper):
+    """Up to 0.01 in a bin 0.0156 wide: what exceeds a bound in it has that value, and sums are those of the values."""
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.uniform(-200, 0, 500), random.uniform(0, 0.01, 1500)]).astype(np.float32)
+    if upper < np.inf:
+        values[-300:] = random.uniform(1, 100, 300)
+    before = TensorStatistics.of(observe(values[None, None]))
+    after = before.clamped(upper)
+    want = np.clip(values, 0, upper).astype(np.float64)
+    assert after.histogram.sum() == after.count == 2000 and after.maximum[0] == np.float32(want.max())
+    spread = 0.3 if upper < np.inf else 0.05  # values up to the end of the bin are taken as spread evenly
+    assert after.mean[0] == pytest.approx(want.mean(), rel=spread)
+    assert after.std[0] == pytest.approx(want.std(ddof=1), rel=spread)
+    assert after.b[0] == pytest.approx(np.abs(want - want.mean()).mean(), rel=spread)

@@ -10,6 +10,7 @@ from onnxq.errors import OnnxqError
 from onnxq.figures import FIGURES
 from onnxq.figures.base import save_figure
 from onnxq.figures.layer_weights import chosen_layer
+from onnxq.recipe.flat import OPTIONS
 from onnxq_cli.main import _group
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -86,6 +87,42 @@ def test_a_sweep_has_a_line_for_each_width(table):
     (panel,) = drawn("sweep", [table])
     lines = {line.get_label(): list(line.get_ydata()) for line in panel.lines}
     assert lines["activations 4 bits"] == lines["activations 8 bits"] == [52, 53, 54] and lines["float"] == [90, 90]
+
+
+@pytest.mark.parametrize("name", OPTIONS["weights"]())
+def test_every_format_of_weights(name, small_model, tmp_path):
+    save_figure(FIGURES.parse({"bias": {"weights": name, "bits": (3, 8)}}), [str(small_model)], tmp_path / "f.svg")
+    try:
+        save_figure(FIGURES.parse({"weights": {"weights": name}}), [str(small_model)], tmp_path / "f.svg")
+    except OnnxqError as error:
+        assert "mid-tread" in name and "no levels for a tensor as a whole" in str(error)
+
+
+def test_networks_and_data_are_kept_apart(table, tmp_path):
+    (tmp_path / "more.csv").write_text(table.read_text().replace("f.onnx", "g.onnx"))
+    (panel,) = drawn("sweep", [table, tmp_path / "more.csv"])
+    labels = {line.get_label() for line in panel.lines}
+    assert labels == {f"{net}, d: {what}" for net in ("f.onnx", "g.onnx") for what in
+                      ("float", "activations 4 bits", "activations 8 bits")}  # fmt: skip
+
+
+def test_a_damaged_table_is_said(table, tmp_path):
+    text = table.read_text()
+    for bad in (text.replace(",90,", ",nan,"), "when\n1\n", text.replace(",90,99", "")):
+        (tmp_path / "bad.csv").write_text(bad)
+        with pytest.raises(OnnxqError, match="not a table of"):
+            drawn("sweep", [tmp_path / "bad.csv"])
+    (tmp_path / "odd.csv").write_text(text.replace("W2A4", "W2.A4."))
+    (panel,) = drawn("sweep", [tmp_path / "odd.csv"])
+    assert len(next(line for line in panel.lines if line.get_label() == "activations 4 bits").get_ydata()) == 2
+
+
+def test_options_that_a_figure_does_not_have(tmp_path):
+    for arguments in (["levels", "--layer", "x"], ["clipping-error", "--weights", "apot"]):
+        done = CliRunner().invoke(_group, ["plot", *arguments, "-o", str(tmp_path / "f.svg")])
+        assert done.exit_code != 0 and "its parameters are bits" in str(done.exception)
+    done = CliRunner().invoke(_group, ["plot", "levels", "--bits", "5", "-o", str(tmp_path / "f.svg")])
+    assert done.exit_code == 0 and (tmp_path / "f.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_what_cannot_be_drawn_is_said(small_model, table, tmp_path):
