@@ -29,7 +29,7 @@ from onnxq.graph.understanding import understanding
 from onnxq.observe.calibrate import calibrate
 from onnxq.operators import fixed_point_conv
 from onnxq.recipe import Recipe
-from onnxq.recipe.parts import Activations
+from onnxq.recipe.parts import BATCHES, Activations
 from onnxq.recipe.points import Points
 from onnxq.refine import Draft, Refinement, Run
 from onnxq.refine.held_back import EVERY, HeldBack
@@ -167,6 +167,7 @@ def _calibrated(
         provider=run.provider,
         points=points,
         moving_percentile=moving,
+        batch_averages=asked is not None and asked.over == BATCHES,
         progress=run.progress,
     )
 

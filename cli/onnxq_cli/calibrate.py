@@ -39,6 +39,11 @@ from onnxq_cli.common import (
     type=click.FloatRange(50, 100),
     help="Also keep the moving average over batches of this percentile of |x| (for quantize --moving-average).",
 )
+@click.option(
+    "--batch-averages",
+    is_flag=True,
+    help="Also keep means over batches of extremes and moments (for recipes with activations `over: batches`).",
+)
 @provider_option
 def command(
     model: str,
@@ -48,6 +53,7 @@ def command(
     placement: str | None,
     target: str,
     moving_percentile: float | None,
+    batch_averages: bool,
     provider: str,
     **loading: Any,
 ) -> None:
@@ -66,6 +72,7 @@ def command(
             points=placement or TARGETS.parse(target).points[0],
             preprocessing=loader.preprocessing.to_metadata(),
             moving_percentile=moving_percentile,
+            batch_averages=batch_averages,
             progress=update,
         )
     statistics.save(output)

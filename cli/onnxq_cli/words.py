@@ -58,7 +58,7 @@ OPTIONS = {
                 "layer",
             ),
             *("act_granularity", "weight_granularity", "metric", "published", "reconstruct", "budget_seconds"),
-            *("csv", "append_line", "track", "arch", "bits"),
+            *("csv", "append_line", "track", "arch", "bits", "batch_averages"),
         )
     },
 }

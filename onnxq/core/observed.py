@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.batch_averages import TensorAverages
 from onnxq.core.tensor_statistics import TensorStatistics
 
 FloatArray = NDArray[np.float64]
@@ -84,3 +85,55 @@ class Observed:
     def deviation(self) -> FloatArray:
         """E|x - mean| before the ReLU, float64 [C], by which it goes for Laplace."""
         return (self.before or self.own).b
+
+
+@dataclass(frozen=True)
+class ObservedOverBatches(Observed):
+    """The same, extremes and moments being means over batches, which are nearer to zero than those of all images.
+
+    Attributes:
+        averages: of the tensor itself. averages_before: as ``before``.
+    """
+
+    averages: TensorAverages | None = None
+    averages_before: TensorAverages | None = None
+
+    @property
+    def _own(self) -> TensorAverages:
+        assert self.averages is not None  # what it is made with
+        return self.averages
+
+    @property
+    def _density(self) -> TensorAverages:
+        return self.averages_before or self._own
+
+    @property
+    def limits(self) -> Interval:
+        """As ``Observed.limits``."""
+        return np.zeros(self.channels) if self.half else self._own.minimum, self._own.maximum
+
+    @property
+    def reach(self) -> FloatArray:
+        """As ``Observed.reach``."""
+        return np.maximum(np.abs(self._own.minimum), np.abs(self._own.maximum))
+
+    def moments(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As ``Observed.moments``."""
+        if self.half and self.before is None:
+            return super().moments()
+        return self._density.mean, self._density.b, self._density.std
+
+    @property
+    def smallest(self) -> FloatArray:
+        """As ``Observed.smallest``."""
+        return self._density.minimum
+
+    @property
+    def spread(self) -> FloatArray:
+        """As ``Observed.spread``."""
+        return self._density.std
+
+    @property
+    def deviation(self) -> FloatArray:
+        """As ``Observed.deviation``."""
+        return self._density.b

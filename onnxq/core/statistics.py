@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.batch_averages import FIELDS, BatchAverages
 from onnxq.core.checks import check_type
 from onnxq.core.files import replacing
 from onnxq.core.npz import opened
-from onnxq.core.statistics_checks import ROW, arrays_problem, channels_of, meta_problem
+from onnxq.core.statistics_checks import ROW, arrays_problem, averages_problem, channels_of, meta_problem
 from onnxq.core.tensor_statistics import TensorStatistics
 from onnxq.errors import OnnxqError
 
@@ -67,6 +68,7 @@ class Statistics:
             of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
         moving_percentile: that percentile.
         origin: how they were made.
+        averages: means over batches of extremes and moments, if they were asked for.
     """
 
     fingerprint: str
@@ -75,6 +77,7 @@ class Statistics:
     moving: dict[str, FloatArray] = field(default_factory=dict)
     moving_percentile: float | None = None
     origin: Origin = Origin()
+    averages: BatchAverages | None = None
 
     def check_belongs(self, fingerprint: str) -> None:
         """Compare with the fingerprint of a model.
@@ -112,6 +115,7 @@ class Statistics:
         """
         check_type("other", other, Statistics)
         same_tensors = self.tensors.keys() == other.tensors.keys() and self.moving_percentile == other.moving_percentile
+        same_tensors = same_tensors and (self.averages is None) == (other.averages is None)
         if self.fingerprint != other.fingerprint or not same_tensors:
             raise OnnxqError("these statistics belong to different models and cannot be merged")
         merged = {name: tensor.merge(other.tensors[name]) for name, tensor in self.tensors.items()}
@@ -121,7 +125,8 @@ class Statistics:
             for name, average in self.moving.items()
         }
         origin = self.origin.merge(other.origin)
-        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, origin)
+        averages = self.averages.merge(other.averages) if self.averages and other.averages else None
+        return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, origin, averages)
 
     def save(self, path: str | Path) -> None:
         """Write a .npz file: JSON in ``meta``, and every field of all tensors as one array along the channels.
@@ -146,6 +151,9 @@ class Statistics:
         }
         if self.moving:
             arrays["moving"] = np.concatenate([self.moving[name] for name in self.tensors])
+        if self.averages is not None:
+            meta["batches"] = self.averages.batches
+            arrays["averages"] = np.concatenate([self.averages.rows[name] for name in self.tensors], axis=1)
         arrays["meta"] = np.array(json.dumps(meta))
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -166,10 +174,12 @@ class Statistics:
                 rows = channels_of(meta)
                 arrays = {name: file.read(name, rows * ROW[name]) for name in ARRAYS}
                 moving = file.read("moving", (rows + len(meta["tensors"])) * 8) if "moving" in file else None
-                problem = arrays_problem(meta, arrays, moving)
+                size = (rows + len(meta["tensors"])) * 8 * len(FIELDS)
+                averages = file.read("averages", size) if "averages" in file else None
+                problem = arrays_problem(meta, arrays, moving) or averages_problem(meta, averages, rows)
             if problem:
                 raise OnnxqError(f"{path}: damaged statistics, {problem}; run `onnxq calibrate` again")
-        tensors, averages = {}, {}
+        tensors, moving_of, averages_of = {}, {}, {}
         start = 0
         for position, entry in enumerate(meta["tensors"]):
             part = slice(start, start + entry["channels"])
@@ -178,7 +188,10 @@ class Statistics:
                 count=entry["count"], **{name: array[part] for name, array in arrays.items()}
             )
             if moving is not None:
-                averages[entry["name"]] = moving[part.start + position : part.stop + position + 1]
+                moving_of[entry["name"]] = moving[part.start + position : part.stop + position + 1]
+            if averages is not None:
+                averages_of[entry["name"]] = averages[:, part.start + position : part.stop + position + 1]
         origin = Origin(**meta.get("origin", {}))
         percentile = meta.get("moving_percentile")
-        return Statistics(meta["fingerprint"], meta["images"], tensors, averages, percentile, origin)
+        over_batches = BatchAverages(meta["batches"], averages_of) if averages is not None else None
+        return Statistics(meta["fingerprint"], meta["images"], tensors, moving_of, percentile, origin, over_batches)

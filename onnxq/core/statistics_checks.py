@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.batch_averages import FIELDS
 from onnxq.core.histogram import ANCHORS, BINS, HALF
 
 ROW = {"minimum": 4, "maximum": 4, "sum": 8, "sum_squares": 8, "anchor": 4, "histogram": 8 * BINS}  # bytes a channel
@@ -122,3 +123,17 @@ def _moving_problem(meta: Mapping[str, Any], moving: NDArray[Any] | None, rows: 
     if moving.shape != shape or moving.dtype != np.float64 or not np.isfinite(moving).all() or (moving < 0).any():
         return "the moving averages are damaged"
     return ""
+
+
+def averages_problem(meta: Mapping[str, Any], averages: NDArray[Any] | None, rows: int) -> str:
+    """What is wrong with the means over batches; empty if nothing is."""
+    if (averages is None) != ("batches" not in meta):
+        return "means over batches and their number do not go together"
+    if averages is None:
+        return ""
+    shape = (len(FIELDS), rows + len(meta["tensors"]))
+    if not _is_count(meta["batches"]) or averages.shape != shape or averages.dtype != np.float64:
+        return "the means over batches are damaged"
+    low, high, _, b, std = averages
+    sound = np.isfinite(averages).all() and (low <= high).all() and (b >= 0).all() and (std >= 0).all()
+    return "" if sound else "the means over batches are damaged"

@@ -13,7 +13,7 @@ from onnxq.allocation.base import WIDTHS
 from onnxq.clipping import CLIPPINGS, Clipping
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
-from onnxq.core.observed import Observed
+from onnxq.core.observed import Observed, ObservedOverBatches
 from onnxq.core.parallel import in_parallel
 from onnxq.core.points import QuantPoint
 from onnxq.core.qparams import ActivationParams
@@ -22,6 +22,7 @@ from onnxq.errors import OnnxqError
 from onnxq.formats.dynamic_range import DynamicParams
 from onnxq.recipe import Activations
 from onnxq.recipe.override import LayerChoice
+from onnxq.recipe.parts import BATCHES
 
 FloatArray = NDArray[np.float64]
 BitArray = NDArray[np.int32]
@@ -53,6 +54,8 @@ def quantize_activation(
         own, before = own.whole(), before and before.whole()
     moving = _moving(statistics, point.tensor, per_channel, asked.clipping)
     observed = Observed(own, before, point.non_negative, moving)
+    if asked.over == BATCHES:
+        observed = _over_batches(observed, point, statistics, per_channel)
     if not choice.format.has_widths:
         return choice.format.fit_activation(observed, choice.bits, asked.clipping)
     widths = np.full(1, int(choice.bits), np.int32)
@@ -61,6 +64,21 @@ def quantize_activation(
     if asked.dynamic:
         return _dynamic(point, widths, per_channel, asked.clipping)
     return choice.format.fit_activation(observed, widths, asked.clipping)
+
+
+def _over_batches(observed: Observed, point: QuantPoint, statistics: Statistics, per_channel: bool) -> Observed:
+    averages = statistics.averages
+    if averages is None:
+        raise OnnxqError("the statistics have no means over batches; run `onnxq calibrate` again with `batch_averages`")
+    before = point.pre_activation
+    return ObservedOverBatches(
+        observed.own,
+        observed.before,
+        observed.half,
+        observed.moving,
+        averages.tensor(point.tensor, per_channel=per_channel),
+        averages.tensor(before, per_channel=per_channel) if before is not None else None,
+    )
 
 
 def _allocated(observed: Observed, importance: FloatArray, rule: Clipping, choice: LayerChoice) -> BitArray:

@@ -1,4 +1,4 @@
-"""K-means codebooks: 2^bits levels of smallest squared error. A format, of weights only."""
+"""K-means codebooks: 2^bits levels of smallest squared error, and equal steps over their range. Formats of weights."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.target import Target
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import Affine, AffineParams
-from onnxq.formats.base import END_BITS, FORMATS, Format
+from onnxq.formats.base import END_BITS, FORMATS, BitArray, Format
 from onnxq.formats.codebook import CodebookWeightParams
 
 FloatArray = NDArray[np.float32]
@@ -41,6 +42,32 @@ class KMeans(Format):
             return Affine().fit_weight(rows, np.array([int(bits)], np.int32))
         levels = np.stack([_levels(values, 2 ** int(bits)) for values in rows])
         return CodebookWeightParams(levels, np.ones(1, np.float32), np.zeros(1, np.float32), int(bits))
+
+
+@FORMATS.register("kmeans-range")
+@dataclass(frozen=True)
+class KMeansRange(Affine):
+    """Equal steps from the smallest k-means level to the largest: weights beyond are clipped.
+
+    The published ACIQ system's ``kmeans_quantization.py -t clip`` clips weights so, and leaves them in float.
+    """
+
+    of_activations: ClassVar[bool] = False
+    can_be_dynamic: ClassVar[bool] = False
+
+    def on(self, target: Target, *, weights: bool) -> Format:
+        """The same."""
+        return self
+
+    def fit_weight(self, rows: FloatArray, bits: BitArray) -> AffineParams:
+        """As ``Affine.fit_weight``, over the range of the levels of each row.
+
+        Raises:
+            OnnxqError: scikit-learn, which does the clustering, is not installed.
+        """
+        counts = 2 ** np.broadcast_to(bits, len(rows)).astype(np.int64)
+        ends = [_levels(values, int(count))[[0, -1]] for values, count in zip(rows, counts, strict=True)]
+        return super().fit_weight(np.stack(ends), bits)
 
 
 def _levels(values: FloatArray, count: int) -> FloatArray:

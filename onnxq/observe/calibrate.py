@@ -10,6 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.batch_averages import BatchAverages
 from onnxq.core.checks import check_callable, check_type, number
 from onnxq.core.observation import Observation
 from onnxq.core.points import QuantPoint
@@ -76,6 +77,7 @@ def calibrate(
     points: str | Points = "inputs",
     preprocessing: Mapping[str, str] | None = None,
     moving_percentile: float | None = None,
+    batch_averages: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Statistics:
     """Observe a model's activations.
@@ -91,6 +93,7 @@ def calibrate(
         preprocessing: of the images, as metadata (``Preprocessing.to_metadata``); the statistics remember it.
         moving_percentile: also keep the moving average over batches of this percentile of |x|, each new batch counting
             for a tenth (for the clipping rule ``moving-percentile``).
+        batch_averages: also keep means over batches of extremes and moments (for activations ``over`` batches).
         progress: called after each batch with the number of its images.
 
     Raises:
@@ -115,6 +118,7 @@ def calibrate(
     images, largest = 0, 0
     tensors: dict[str, TensorStatistics] = {}
     moving: dict[str, NDArray[np.float64]] = {}
+    averages: BatchAverages | None = None
     for batch, values in outputs_of(session, [*outputs, *sorted_], batches, progress):
         current = {
             name: TensorStatistics.of(Observation(*values[position * width : (position + 1) * width]))
@@ -126,13 +130,17 @@ def calibrate(
         for name, new in zip(averaged, values[len(outputs) :], strict=False):
             latest = new.astype(np.float64)
             moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * latest if name in moving else latest
+        if batch_averages:
+            new_averages = BatchAverages.of(_with_clamped(current, found))
+            averages = averages.merge(new_averages) if averages is not None else new_averages
         for name, seen in current.items():
             tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
         images, largest = images + len(batch), max(largest, len(batch))
     if images == 0:
         raise OnnxqError("no calibration images")
     origin = Origin(POINTS.name_of(chosen), largest, dict(preprocessing or {}))
-    return Statistics(fingerprint(source), images, _with_clamped(tensors, found), moving, moving_percentile, origin)
+    whole = _with_clamped(tensors, found)
+    return Statistics(fingerprint(source), images, whole, moving, moving_percentile, origin, averages)
 
 
 def _with_clamped(tensors: dict[str, TensorStatistics], points: Iterable[QuantPoint]) -> dict[str, TensorStatistics]:

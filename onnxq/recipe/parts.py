@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from onnxq.allocation import ALLOCATIONS, Allocation
 from onnxq.clipping import CLIPPINGS, Clipping
-from onnxq.core.checks import boolean, number
+from onnxq.core.checks import boolean, number, one_of
 from onnxq.core.coerce import coerce
 from onnxq.core.granularity import Granularity
 from onnxq.core.target import Target
 from onnxq.formats import FORMATS, Format
 from onnxq.recipe.corrections import CORRECTIONS, Correction
 
+IMAGES, BATCHES = "images", "batches"  # what extremes and moments of activations are of
 LEAST_BITS = 2
 
 
@@ -87,6 +88,8 @@ class Activations:
         granularity: parameters for each channel, or for the tensor.
         allocation: as of ``Weights`` (None: by error).
         dynamic: ranges are those of the current batch.
+        over: extremes and moments are those of all calibration images together ('images'), or means over what each
+            batch shows ('batches', as the published ACIQ system has them; ``calibrate(batch_averages=True)``).
     """
 
     format: Format | None = None
@@ -95,6 +98,7 @@ class Activations:
     granularity: Granularity | None = None
     allocation: Allocation | None = None
     dynamic: bool = False
+    over: str = IMAGES
 
     def __post_init__(self) -> None:
         readers = {"format": FORMATS.parse, "granularity": Granularity.parse, "allocation": ALLOCATIONS.parse}
@@ -123,6 +127,9 @@ class Activations:
         assert self.format is not None and self.allocation is not None and self.clipping is not None
         found = self.problems_with(self.format, self.bits, self.allocation, target)
         found += [*self.clipping.problems(), *boolean("activations.dynamic", self.dynamic)]
+        found += one_of("activations.over", self.over, (IMAGES, BATCHES))
+        if self.dynamic and self.over == BATCHES:
+            found.append("dynamic ranges are those of one batch: `activations.over` must be images")
         if target.only_per_tensor and self.granularity is not Granularity.PER_TENSOR:
             found.append("the target wants per-tensor activations: `activations.granularity`")
         return found

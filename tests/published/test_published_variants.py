@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 import onnxq
 from onnxq.allocation import ALLOCATIONS
 from onnxq.allocation.published import allocate
+from onnxq.core.batch_averages import BatchAverages
 from onnxq.core.layers import Layer
 from onnxq.core.observation import observe
 from onnxq.core.points import QuantPoint
@@ -158,3 +159,84 @@ def test_names_of_the_published_fixed_point_system():
     values = metadata(export_model("squeezenet_v1_cifar100", weights="none"))
     assert (values["num_classes"], values["input_size"], values["resize"]) == ("100", "[3, 224, 224]", "224")
     assert values["mean"] == "[0.485, 0.456, 0.406]"
+
+
+def averages_by_hand(batches, name, model, upper=None):
+    """minimum, maximum, mean, b, std of a tensor, by channel, of each batch, averaged."""
+    found = []
+    for batch in batches:
+        x = value_of(model, name, batch).astype(np.float64) if name != "input" else batch.astype(np.float64)
+        x = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1)
+        b = np.abs(x - x.mean(axis=1, keepdims=True)).mean(axis=1)
+        found.append([x.min(axis=1), x.max(axis=1), x.mean(axis=1), b, x.std(axis=1, ddof=1)])
+    return np.mean(found, axis=0)
+
+
+def test_extremes_and_moments_averaged_over_batches(random, tmp_path):
+    """The published ``-sm use``; with one image a batch its ``-sba``."""
+    model = small_network()
+    x = random.normal(size=(12, 3, 8, 8)).astype(np.float32) * np.linspace(0.5, 3, 12, dtype=np.float32)[:, None, None, None]  # fmt: skip
+    for size in (4, 1):
+        batches = [x[start : start + size] for start in range(0, 12, size)]
+        statistics = onnxq.calibrate(model, batches, batch_averages=True)
+        assert statistics.averages.batches == len(batches)
+        for name in statistics.tensors:
+            if value_of(model, name, x[:1]).ndim != 4 if name != "input" else False:
+                continue
+            got = statistics.averages.rows[name][:, :-1]
+            np.testing.assert_allclose(got, averages_by_hand(batches, name, model), rtol=0.02, atol=0.02)
+        statistics.save(tmp_path / "s.npz")
+        again = Statistics.load(tmp_path / "s.npz")
+        np.testing.assert_array_equal(again.averages.rows["input"], statistics.averages.rows["input"])
+        asked = {"clipping": "minmax", "over": "batches", "allocation": "none", "bits": 4}
+        plan = onnxq.quantize(model, again, onnxq.Recipe.of(activations=asked, rounding="nearest")).plan
+        low, high = averages_by_hand(batches, "input", model)[:2]
+        params: Any = plan.activations["input"]
+        np.testing.assert_allclose(params.scale * (2.0**params.bits - 1), high - low, rtol=1e-5)
+    halves = [onnxq.calibrate(model, [part], batch_averages=True) for part in (x[:4], x[4:8], x[8:])]
+    merged = halves[0].merge(halves[1]).merge(halves[2])
+    one = onnxq.calibrate(model, [x[:4], x[4:8], x[8:]], batch_averages=True)
+    np.testing.assert_allclose(merged.averages.rows["input"], one.averages.rows["input"], rtol=1e-6)
+    with pytest.raises(OnnxqError, match="cannot be merged"):
+        merged.merge(onnxq.calibrate(model, [x[:4]]))
+
+
+def test_averages_that_were_not_taken_are_asked_for(random):
+    model = small_network()
+    x = random.normal(size=(4, 3, 8, 8)).astype(np.float32)
+    recipe = onnxq.Recipe.of(activations={"over": "batches"}, rounding="nearest")
+    with pytest.raises(OnnxqError, match="run `onnxq calibrate` again with `batch_averages`"):
+        onnxq.quantize(model, onnxq.calibrate(model, [x]), recipe)
+    assert onnxq.quantize(model, None, recipe, images=[x]).plan.activations
+    with pytest.raises(OnnxqError, match="no 'days'; use one of images, batches"):
+        onnxq.Recipe.of(activations={"over": "days"})
+    with pytest.raises(OnnxqError, match=r"`activations\.over` must be images"):
+        onnxq.Recipe.of(activations={"over": "batches", "dynamic": True, "clipping": "minmax"})
+
+
+def test_damaged_averages_are_refused(random, tmp_path):
+    statistics = onnxq.calibrate(small_network(), [random.normal(size=(4, 3, 8, 8)).astype(np.float32)], batch_averages=True)  # fmt: skip
+    for field, value in ((0, 1e9), (4, -1.0), (2, np.nan)):
+        rows = {name: row.copy() for name, row in statistics.averages.rows.items()}
+        rows["input"][field] = value
+        replace(statistics, averages=BatchAverages(1, rows)).save(tmp_path / "s.npz")
+        with pytest.raises(OnnxqError, match="means over batches are damaged"):
+            Statistics.load(tmp_path / "s.npz")
+
+
+def test_steps_over_the_range_of_centroids():
+    """Weights beyond the outermost centroids are clipped; no step is spent on outliers."""
+    w = np.random.default_rng(0).normal(size=(1, 4000)).astype(np.float32)
+    w[0, :2] = -9, 9
+    form: Any = FORMATS.parse("kmeans-range")
+    params = form.fit_weight(w, np.array([3], np.int32))
+    values = params.dequantize(params.codes(w))
+    codebook: Any = FORMATS.parse("kmeans")
+    centroids = codebook.fit_weight(w, 3).levels[0]
+    step = params.scale[0]
+    assert abs(values.min() - centroids[0]) <= step / 2 and abs(values.max() - centroids[-1]) <= step / 2
+    apart = np.diff(np.unique(values)) / step
+    np.testing.assert_allclose(apart, np.rint(apart), rtol=1e-5)
+    assert np.abs(values).max() < 9 - step / 2 or np.abs(centroids).max() > 8  # unless an outlier is a centroid
+    with pytest.raises(OnnxqError, match="kmeans-range"):
+        onnxq.Recipe.of(weights="kmeans-range", target="onnxruntime")
