@@ -58,7 +58,8 @@ def images_of(case: Case) -> tuple[list[NDArray[np.float32]], Loader]:
     calibration = open_dataset(case.calibration, "calib", case.classes)
     loader = Loader(calibration, preprocessing, choose(len(calibration), case.calibration_images))
     test = open_dataset(case.test, "test", case.classes)
-    return [batch.images for batch in loader], Loader(test, preprocessing, choose(len(test), case.test_images))
+    arrays = [batch.images for batch in loader if isinstance(batch.images, np.ndarray)]
+    return arrays, Loader(test, preprocessing, choose(len(test), case.test_images))
 
 
 def measure(case: Case, recipes: Mapping[str, Recipe], points: Sequence[str]) -> list[Evaluation]:

@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.graph.model_files import save_model
-from onnxq.runtime.batches import on_device, run
+from onnxq.runtime.batches import There, on_device, run
 from onnxq.runtime.sessions import make_session
 
 
@@ -41,9 +41,9 @@ def peak_mebibytes() -> float:
     return int(found[1]) / 1024
 
 
-def logits_of(session: ort.InferenceSession, images: NDArray[np.float32] | ort.OrtValue) -> NDArray[np.float32]:
+def logits_of(session: ort.InferenceSession, images: NDArray[np.float32] | There) -> NDArray[np.float32]:
     """The first output of a network."""
-    there = images if isinstance(images, ort.OrtValue) else on_device(images, session)
+    there = on_device(images, session) if isinstance(images, np.ndarray) else images
     return run(session, [session.get_outputs()[0].name], there)[0]
 
 

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from onnxq._version import __version__
 from onnxq.core.checks import check_callable, check_type
+from onnxq.core.feeds import Batches
 from onnxq.core.plan import Plan
 from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
@@ -42,7 +41,6 @@ BETWEEN_IN_FLOAT = (
     "quantizers are at the inputs of layers only, as in the statistics: for integer kernels throughout, calibrate with "
     "`target` onnxruntime, or quantize with `data` alone"
 )
-Batches = Iterable[NDArray[np.float32]]
 WITHOUT_STATISTICS = (
     "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "
     "convolutions lose most of their accuracy by that; calibrate, and give `statistics`"
@@ -81,9 +79,9 @@ def quantize(
     Args:
         model: a model, or its path.
         statistics: of that model, or their path; None where only weights are quantized, or to calibrate on ``images``.
-        images: preprocessed batches, float32 [N, C, H, W], for what looks at images; they are gone through once for
-            each pass (``passes_of``; ``Loader.images``, or a list). ``provider`` and ``progress`` as in
-            ``onnxq.calibrate``.
+        images: preprocessed batches, float32 [N, C, H, W], or arrays by name, for what looks at images; they are gone
+            through once for each pass (``passes_of``; ``Loader.images``, or a list). ``provider`` and ``progress`` as
+            in ``onnxq.calibrate``.
         hold_back: one of so many images is held back from all steps, to judge them: a step that takes the network
             further from the float one is undone. 0: none is.
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 import onnxq
+from onnxq.core.feeds import Given, as_batch
 from onnxq.data.datasets.folder import ImageFolder
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
@@ -132,10 +132,10 @@ def _asked_for(models: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _images(loader: Loader, update: Callable[[int], None]) -> Iterator[NDArray[np.float32]]:
+def _images(loader: Loader, update: Callable[[int], None]) -> Iterator[Given]:
     for batch in loader:
         yield batch.images
-        update(len(batch.images))
+        update(len(as_batch(batch.images)))
 
 
 def rates_table(rates: list[CodeRate]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Given
 from onnxq.data.datasets.base import Dataset
 from onnxq.data.decoding import Decoded, decoded
 from onnxq.data.image_cache import cache_path, cached
@@ -24,10 +25,10 @@ READY = 2  # batches that wait while one is in use
 
 @dataclass(frozen=True)
 class Batch:
-    """Images float32 [N, C, H, W] and labels int64 [N]."""
+    """Images float32 [N, C, H, W], or all inputs of a network by name, and labels int64 [N], or None without any."""
 
-    images: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    images: Given
+    labels: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Images:
 
     loader: Loader
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[Given]:
         """Yield batches in order; raises what the loader raises."""
         return (batch.images for batch in self.loader)
 

@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxq.core.feeds import Batches, as_batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.entropy import huffman_rate, shannon_entropy
 from onnxq.formats.mid_tread import MidTread
@@ -23,7 +24,7 @@ from onnxq.formats.packing import unpack
 from onnxq.graph.model_files import load_model, metadata
 from onnxq.operators import DOMAIN, dequantize_codebook, dequantize_packed, fixed_point_conv, operator_module
 from onnxq.recipe import Recipe
-from onnxq.runtime.batches import check_batch, image_input, on_device, run
+from onnxq.runtime.batches import check_batch, on_device, run
 from onnxq.runtime.sessions import make_session
 
 PACKED = (dequantize_packed.NAME, dequantize_codebook.NAME)
@@ -54,7 +55,7 @@ class CodeRate:
         return dict(vars(self))
 
 
-def code_rates(path: str | Path, batches: Iterable[NDArray[np.float32]], *, provider: str = "auto") -> list[CodeRate]:
+def code_rates(path: str | Path, batches: Batches, *, provider: str = "auto") -> list[CodeRate]:
     """Rates of all quantized tensors of a file with onnxq operators.
 
     Args:
@@ -107,7 +108,7 @@ def _activation_rates(
     model: onnx.ModelProto,
     nodes: list[onnx.NodeProto],
     constants: Constants,
-    batches: Iterable[NDArray[np.float32]],
+    batches: Batches,
     provider: str,
 ) -> list[CodeRate]:
     sites = [node for node in nodes if hasattr(operator_module(node.op_type), "codes")]
@@ -119,8 +120,9 @@ def _activation_rates(
     probe.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in wanted)
     session = make_session(probe, provider)
     counted: list[Counter[float]] = [Counter() for _ in sites]
-    fixed = isinstance(image_input(session).shape[0], int)
-    for batch in batches:
+    fixed = any(isinstance(entry.shape[0], int) for entry in session.get_inputs() if entry.shape)
+    for given in batches:
+        batch = as_batch(given)
         check_batch(session, batch, "the model")
         step = len(batch) if fixed else IMAGES_AT_ONCE
         for start in range(0, len(batch), step):

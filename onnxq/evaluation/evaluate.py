@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import as_batch, is_finite
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics import DEFAULT, METRICS, Metric
-from onnxq.runtime.batches import check_batch, on_device, run
+from onnxq.runtime.batches import There, check_batch, on_device, run
 from onnxq.runtime.providers import provider_of
 from onnxq.runtime.sessions import make_session
 
@@ -88,7 +89,7 @@ def evaluate(
     """Run files over the same images.
 
     Args:
-        paths: ONNX files with one image input; the first is the reference of metrics that compare.
+        paths: ONNX files; the first is the reference of metrics that compare.
         batches: for example an ``onnxq.Loader``.
         metrics: names of metrics (``onnxq.evaluation.METRICS``).
         progress: called after each batch with the number of its images.
@@ -106,25 +107,25 @@ def evaluate(
         tallies.append(_Tally(path, make_session(path, provider, native=native), own))
     images = 0
     for batch in batches:
-        if len(batch.labels) != len(batch.images) or (len(batch.labels) and np.min(batch.labels) < 0):
-            raise OnnxqError("labels must be numbers of classes from 0 on, one for each image")
-        if not np.isfinite(batch.images).all():
-            raise OnnxqError(f"NaN or infinite values in images {images} to {images + len(batch.images) - 1}")
+        own_images = as_batch(batch.images)
+        labels = _labels(batch, len(own_images), tallies[0].metrics)
+        if not is_finite(own_images):
+            raise OnnxqError(f"NaN or infinite values in images {images} to {images + len(own_images) - 1}")
         for tally in tallies:  # all files are on the same provider
-            check_batch(tally.session, batch.images, str(tally.path))
-        images_there = on_device(batch.images, tallies[0].session)
+            check_batch(tally.session, own_images, str(tally.path))
+        images_there = on_device(own_images, tallies[0].session)
         reference: list[NDArray[Any]] | None = None
         for tally in tallies:
             outputs = _run(tally, images_there)
             reference = outputs if reference is None else reference
             for metric in tally.metrics:
                 try:
-                    metric.update(outputs, reference, batch.labels)
+                    metric.update(outputs, reference, labels)
                 except OnnxqError as error:
                     raise OnnxqError(f"{tally.path}: {error}") from error
-        images += len(batch.labels)
+        images += len(own_images)
         if progress:
-            progress(len(batch.labels))
+            progress(len(own_images))
     if images == 0:
         raise OnnxqError("no images to evaluate on")
     return [
@@ -140,7 +141,20 @@ def evaluate(
     ]
 
 
-def _run(tally: _Tally, images: ort.OrtValue) -> list[NDArray[Any]]:
+def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> NDArray[np.int64]:
+    """Of a batch; of one without labels as many as there are images, -1."""
+    if batch.labels is None:
+        if wanting := [METRICS.name_of(metric) for metric in metrics if metric.needs_labels]:
+            raise OnnxqError(
+                f"the metric {wanting[0]} needs labels, which this data has not: take `metric` agreement or distance"
+            )
+        return np.full(images, -1, np.int64)
+    if len(batch.labels) != images or (images and np.min(batch.labels) < 0):
+        raise OnnxqError("labels must be numbers of classes from 0 on, one for each image")
+    return batch.labels
+
+
+def _run(tally: _Tally, images: There) -> list[NDArray[Any]]:
     """All outputs for a batch, timed."""
     names = [output.name for output in tally.session.get_outputs()]
     started = time.perf_counter()

@@ -26,16 +26,18 @@ class Metric:
     Attributes:
         columns: heading -> how ``result`` of that key is shown, as a format specification.
         compares: it says how a file differs from the first one, of which it says nothing.
+        needs_labels: it compares outputs with labels.
     """
 
     columns: ClassVar[dict[str, str]] = {}
     compares: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
 
     def update(self, outputs: Outputs, reference: Outputs, target: NDArray[np.int64]) -> None:
         """Take one batch into account.
 
         Args:
-            outputs: of this file. reference: of the first file. target: the labels, int64 [N].
+            outputs: of this file. reference: of the first file. target: the labels, int64 [N]; -1 where there are none.
 
         Raises:
             OnnxqError: outputs or labels are not what the metric is for.
@@ -84,6 +86,7 @@ class Classification(Metric):
     """Top-1 and top-5 in percent."""
 
     columns: ClassVar[dict[str, str]] = {"top1": ".2f", "top5": ".2f"}
+    needs_labels: ClassVar[bool] = True
 
     images: int = field(default=0, init=False)
     correct: int = field(default=0, init=False)

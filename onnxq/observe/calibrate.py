@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onnxq.core.batch_averages import BatchAverages
 from onnxq.core.checks import check_callable, check_type, number
+from onnxq.core.feeds import Batches
 from onnxq.core.observation import Observation
 from onnxq.core.points import QuantPoint
 from onnxq.core.statistics import Origin, Statistics
@@ -70,7 +71,7 @@ def _tensors(points: Sequence[QuantPoint]) -> list[str]:
 
 def calibrate(
     model: onnx.ModelProto | str | Path,
-    batches: Iterable[NDArray[np.float32]],
+    batches: Batches,
     *,
     provider: str = "auto",
     native: bool | None = None,
@@ -86,7 +87,8 @@ def calibrate(
 
     Args:
         model: a float model, or its path.
-        batches: preprocessed images, float32 [N, C, H, W]; for example from an ``onnxq.Loader``.
+        batches: preprocessed images, float32 [N, C, H, W], or where a model has several inputs, arrays by name; for
+            example from an ``onnxq.Loader``.
         provider: 'auto', 'cpu' or 'cuda'.
         native: see ``onnxq.session_options``.
         points: where quantizers will be (``Recipe.points``), by name or as an object.

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Batch, as_batch
 from onnxq.refine.refinement import Images
-from onnxq.runtime.batches import check_images
 
 EVERY = 8  # one image of so many is held back
 MOST = 128  # are kept in memory for it
 
-Batches = list[NDArray[np.float32]]
+Kept = list[Batch]
 
 
 @dataclass
@@ -29,13 +29,13 @@ class HeldBack:
     images: Images
     every: int = EVERY
     whole_batches: bool = False
-    _kept: Batches | None = field(default=None, init=False)
+    _kept: Kept | None = field(default=None, init=False)
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        kept: Batches = []
+    def __iter__(self) -> Iterator[Batch]:
+        kept: Kept = []
         start = 0
-        for batch in self.images:
-            check_images(batch)
+        for given in self.images:
+            batch = as_batch(given)
             places = start + np.arange(1 if self.whole_batches else len(batch))
             start += len(places)
             held = np.repeat(self._is_held(places), len(batch) // max(len(places), 1))
@@ -49,7 +49,7 @@ class HeldBack:
         return (places + 1) % self.every == 0 if self.every else np.zeros(len(places), bool)
 
     @property
-    def kept(self) -> Batches:
+    def kept(self) -> Kept:
         """The images that are held back."""
         if self._kept is None:
             for _ in self:

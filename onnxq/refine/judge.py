@@ -10,6 +10,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Batch
 from onnxq.refine.refinement import Draft, Run
 from onnxq.rewrite import carry_out
 from onnxq.runtime.batches import outputs_of
@@ -26,7 +27,7 @@ class Judge:
         batches: images that had no part in them.
     """
 
-    batches: Sequence[NDArray[np.float32]]
+    batches: Sequence[Batch]
     run: Run
     _exact: list[FloatArray] | None = field(default=None, init=False)
 
@@ -58,7 +59,7 @@ class Judge:
         return columns
 
 
-def is_of_images(output: NDArray[Any], batch: NDArray[np.float32]) -> bool:
+def is_of_images(output: NDArray[Any], batch: Batch) -> bool:
     """Whether an output is numbers for each image of a batch."""
     return bool(output.ndim) and len(output) == len(batch) and np.issubdtype(output.dtype, np.floating)
 

@@ -17,6 +17,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Batch, as_batch, joined
 from onnxq.core.layers import Layer
 from onnxq.core.plan import Plan
 from onnxq.errors import OnnxqError
@@ -98,18 +99,18 @@ class _EvenBatches:
     images: Images
     size: int
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        waiting: list[NDArray[np.float32]] = []
+    def __iter__(self) -> Iterator[Batch]:
+        waiting: list[Batch] = []
         yielded = False
         for batch in self.images:
-            waiting.append(batch)
+            waiting.append(as_batch(batch))
             while sum(map(len, waiting)) >= self.size:
-                joined = np.concatenate(waiting) if len(waiting) > 1 else waiting[0]
-                yield joined[: self.size]
-                waiting, yielded = [joined[self.size :]], True
+                together = joined(waiting)
+                yield together[: self.size]
+                waiting, yielded = [together[self.size :]], True
         rest = [batch for batch in waiting if len(batch)]
         if rest and not yielded:
-            yield np.concatenate(rest)
+            yield joined(rest)
 
 
 def _matchable(draft: Draft) -> tuple[list[Layer], list[str]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.core.checks import number
+from onnxq.core.feeds import as_batch
 from onnxq.core.plan import Plan
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import AffineParams
@@ -21,7 +22,7 @@ from onnxq.recipe.parts import Activations
 from onnxq.recipe.points import Points
 from onnxq.recipe.steps import RECONSTRUCT, STEPS
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
-from onnxq.runtime.batches import check_shape
+from onnxq.runtime.batches import arrays_of, check_shapes
 from onnxq.runtime.providers import resolve_provider
 
 if TYPE_CHECKING:
@@ -123,9 +124,11 @@ def _gathered(draft: Draft, images: Images) -> NDArray[np.float32]:
         OnnxqError: there are none, or they are of different sizes.
     """
     batches = []
-    for batch in images:
-        check_shape(draft.graph.inputs[0].shape or (), batch, "the model")
-        batches.append(batch.copy())
+    for given in images:
+        batch = as_batch(given)
+        check_shapes({draft.graph.inputs[0].name: draft.graph.inputs[0].shape or ()}, batch, "the model")
+        (array,) = arrays_of(batch, [draft.graph.inputs[0].name]).values()
+        batches.append(array.copy())
     if not batches:
         raise OnnxqError("no images to learn from")
     if len({batch.shape[1:] for batch in batches}) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Batches
 from onnxq.core.layers import Layer
 from onnxq.core.network import Network
 from onnxq.core.plan import Plan
@@ -18,7 +19,7 @@ from onnxq.recipe import Recipe
 from onnxq.recipe.steps import Step
 
 FloatArray = NDArray[np.float64]
-Images = Iterable[NDArray[np.float32]]  # preprocessed batches [N, C, H, W]; it can be gone through several times
+Images = Batches  # preprocessed; they can be gone through several times
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
+from onnxq.core.feeds import Batch, as_batch
 from onnxq.errors import OnnxqError, first_line
 from onnxq.graph.segments import cut, segment_to, wanted_later
 from onnxq.refine.refinement import Draft, Images, Run
 from onnxq.refine.settle import node_of, settle
 from onnxq.rewrite import carry_out
-from onnxq.runtime.batches import check_shape
+from onnxq.runtime.batches import arrays_of, check_shapes
 from onnxq.runtime.graph_session import graph_session
 from onnxq.runtime.tensor_store import TensorStore
 
@@ -46,11 +47,11 @@ class Stepper:
     _available: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
 
-    def give(self, batch: Float32) -> None:
+    def give(self, batch: Batch) -> None:
         """A batch of images."""
-        tensor = self.graph.inputs[0].name
-        self._available.add(tensor)
-        self.store.put(self._key(tensor), self.batches, batch)
+        for tensor, array in arrays_of(batch, [entry.name for entry in self.graph.inputs]).items():
+            self._available.add(tensor)
+            self.store.put(self._key(tensor), self.batches, array)
         self.batches += 1
 
     def batch(self, tensor: str, index: int) -> NDArray[Any]:
@@ -137,17 +138,16 @@ def side_by_side(draft: Draft, images: Images, run: Run) -> Iterator[Pair]:
     """
     graph = draft.graph.copy()
     carry_out(graph, replace(draft.plan, weights={}, biases={}, rounded_parameters=None, exact_products=True))
-    if len(graph.inputs) != 1:
-        raise OnnxqError(f"the model must have one input, the images; this one has {len(graph.inputs)}")
-    declared = graph.inputs[0].shape or ()
+    declared = {entry.name: entry.shape or () for entry in graph.inputs}
     with TensorStore() as store:
         exact, quantized = (
             Stepper(network, draft.source, store, name, run.provider)
             for name, network in (("float", draft.graph.copy()), ("quantized", graph))
         )
         count = 0
-        for batch in images:
-            check_shape(declared, batch, "the model")
+        for given in images:
+            batch = as_batch(given)
+            check_shapes(declared, batch, "the model")
             own = batch.copy()  # whoever makes batches may use the memory again
             for stepper in (exact, quantized) if len(batch) else ():
                 stepper.give(own)
