@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnxq._version import __version__
 
 if TYPE_CHECKING:
+    from onnxq.comparison.compare import compare
     from onnxq.core.statistics import Statistics
     from onnxq.data.datasets import open_dataset
     from onnxq.data.loader import Loader, choose
@@ -47,6 +48,7 @@ _HOME = {
     "calibrate": "observe.calibrate",
     "check": "inspection.check",
     "choose": "data.loader",
+    "compare": "comparison.compare",
     "equalize": "refine.equalize",
     "evaluate": "evaluation.evaluate",
     "expand": "graph.expand",
@@ -75,6 +77,7 @@ __all__ = [
     "calibrate",
     "check",
     "choose",
+    "compare",
     "equalize",
     "evaluate",
     "expand",

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "refine": {"core", "formats", "recipe", "decide", "rounding", "reconstruction", "graph", "runtime", "rewrite"},
     "evaluation": {"core", "formats", "recipe", "graph", "operators", "runtime", "data"},
     "inspection": {"core", "recipe", "graph", "operators", "runtime"},
+    "comparison": {"core", "graph", "operators", "inspection", "runtime"},
     "export": {"core", "formats", "graph", "data", "rewrite"},
     "search": {"core", "data", "recipe", "graph", "evaluation", "flow"},
     "figures": {*DECIDING, "graph"},

@@ -70,7 +70,7 @@ def command(
             loader.images,
             provider=provider,
             points=placement or TARGETS.parse(target).points[0],
-            preprocessing=loader.preprocessing.to_metadata(),
+            preprocessing=loader.preprocessing.to_metadata() if loader.preprocessing is not None else None,
             moving_percentile=moving_percentile,
             batch_averages=batch_averages,
             progress=update,

@@ -16,6 +16,7 @@ from onnxq.core.files import check_output, replacing
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
 from onnxq.data.datasets.arrays import Arrays
+from onnxq.data.feeds import FeedFiles, FeedFunction, FeedLoader, open_feeds
 from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
@@ -75,7 +76,8 @@ data_options = options(
         "--data",
         required=True,
         metavar="SOURCE",
-        help="Image folder, cifar10:DIR, cifar100:DIR, val224:FILE, an .npz of arrays, or demo.",
+        help="Folder of images, in class folders or not; cifar10:DIR, cifar100:DIR, val224:FILE; .txt, YOLO .yaml or "
+        "COCO .json list of images; .npy or .npz files; module.py:function that yields batches; or demo.",
     ),
     image_options,
 )
@@ -123,12 +125,15 @@ def make_loader(
     workers: int = DEFAULT_WORKERS,
     cache: str | None = None,
     statistics: Statistics | None = None,
-) -> Loader:
-    """The images that the options ask for, preprocessed as the model wants them.
+) -> Loader | FeedLoader:
+    """The images that the options ask for, preprocessed as the model wants them, or batches that are ready.
 
     Raises:
         OnnxqError: among others, ``statistics`` of the model were made of images that were preprocessed otherwise.
     """
+    feeds = open_feeds(data)
+    if feeds is not None:
+        return FeedLoader(feeds, choose(len(feeds), count), count)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
     preprocessing = preprocessing or Preprocessing.from_metadata(known)
@@ -167,8 +172,10 @@ def check_outputs(*outputs: str | None, models: Sequence[str], inputs: Sequence[
     for output in outputs:
         if output is not None:
             check_output(output, read)
-            if (first := written.setdefault(os.path.realpath(output), output)) is not output:
-                raise OnnxqError(f"cannot write {output}: another output is the same file ({first})")
+            place = os.path.realpath(output)
+            if place in written:
+                raise OnnxqError(f"cannot write {output}: another output is the same file ({written[place]})")
+            written[place] = output
 
 
 @contextmanager
@@ -178,7 +185,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
-def report_skipped(loader: Loader) -> None:
+def report_skipped(loader: Loader | FeedLoader) -> None:
     """Name and count the images that were left out."""
     for message in loader.skipped[:5]:
         click.echo(f"warning: {message}", err=True)
@@ -221,6 +228,8 @@ def show_path(path: Path) -> str:
     return str(path) if len(str(path)) <= 48 else f"...{str(path)[-45:]}"
 
 
-def describe_data(dataset: Dataset, count: int) -> str:
+def describe_data(dataset: Dataset | FeedFiles | FeedFunction, count: int) -> str:
     """One line about the images in use."""
+    if isinstance(dataset, FeedFiles | FeedFunction):
+        return f"{count} images of {dataset.name}"
     return f"{count} of {len(dataset)} images from {dataset.name}"

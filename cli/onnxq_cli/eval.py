@@ -13,6 +13,7 @@ import numpy as np
 import onnxq
 from onnxq.core.feeds import Given, as_batch
 from onnxq.data.datasets.folder import ImageFolder
+from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
@@ -76,10 +77,14 @@ def command(
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     """
     check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
-    metrics = metrics or _asked_for(models) or DEFAULT
+    loader = make_loader(models[0], data, "test", images, provider, **loading)
+    metrics = (
+        tuple(dict.fromkeys(metrics))
+        or _asked_for(models)
+        or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
+    )
     logs = Logs(csv_path, line_path, metrics)
     logs.check()
-    loader = make_loader(models[0], data, "test", images, provider, **loading)
     if shuffle is not None:
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
     names = ", ".join(Path(model).name for model in models)
@@ -91,18 +96,18 @@ def command(
         _warn_of_classes(loader, results[0])
         click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
         click.echo(results_table(results, metrics=metrics))
-        logs.append([Row.of(result) for result in results], models[0], data)
         report = [result.to_json() for result in results]
         if entropy:
             for path, entry in zip(models, report, strict=True):
                 entry["codes"] = _count_codes(path, loader, provider)
         write_json(json_path, {"models": report})
+        logs.append([Row.of(result) for result in results], models[0], data)
         for result, label in zip(results, distinct([result.path.name for result in results]), strict=True):
             measured = {**result.values, "seconds": result.seconds, "bytes": result.size}
             run.metrics({f"{label}/{name}": value for name, value in measured.items()})
 
 
-def _warn_of_classes(loader: Loader, reference: Evaluation) -> None:
+def _warn_of_classes(loader: Loader | FeedLoader, reference: Evaluation) -> None:
     folders, expected = loader.dataset.class_count, reference.values.get("classes")
     if isinstance(loader.dataset, ImageFolder) and expected is not None and folders != expected:
         click.echo(
@@ -110,7 +115,7 @@ def _warn_of_classes(loader: Loader, reference: Evaluation) -> None:
         )
 
 
-def _count_codes(path: str, loader: Loader, provider: str) -> list[dict[str, object]]:
+def _count_codes(path: str, loader: Loader | FeedLoader, provider: str) -> list[dict[str, object]]:
     with progress("counting codes", len(loader)) as update:
         rates = code_rates(path, _images(loader, update), provider=provider)
     if not rates:
@@ -132,7 +137,7 @@ def _asked_for(models: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _images(loader: Loader, update: Callable[[int], None]) -> Iterator[Given]:
+def _images(loader: Loader | FeedLoader, update: Callable[[int], None]) -> Iterator[Given]:
     for batch in loader:
         yield batch.images
         update(len(as_batch(batch.images)))
@@ -152,6 +157,7 @@ def rates_table(rates: list[CodeRate]) -> str:
     return table(["tensor", "kind", "values", "fixed", "entropy", "Huffman"], rows)
 
 
+WITHOUT_LABELS = ("distance",)
 HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "differs": "differs"}
 PERCENT = ("differs",)
 

@@ -18,10 +18,12 @@ from onnxq.evaluation import METRICS
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.graph.model_files import load_model, metadata
+from onnxq.inspection.quantized_graph import is_quantized
 from onnxq.recipe import Recipe
 
 SETTINGS = ("when", "file", "reference", "widths", "recipe", "data", "images", "provider")
 COSTS = ("seconds", "bytes")
+OTHER = "other"  # widths of a quantized file whose recipe is not known
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Row:
     """What was evaluated.
 
     Attributes:
-        name: a file or a variant. widths: like W4A8, where one width says it. recipe: as JSON; empty for a float file.
+        name: a file or a variant. widths: like W4A8, where one width says it, or ``OTHER``. recipe: as JSON; empty for
+            a file that no recipe made.
     """
 
     name: str
@@ -40,9 +43,11 @@ class Row:
     @staticmethod
     def of(result: Evaluation) -> Row:
         """Of a file that is there."""
-        text = metadata(load_model(result.path)).get("onnxq.recipe", "")
+        model = load_model(result.path)
+        text = metadata(model).get("onnxq.recipe", "")
         recipe = _readable(text)
-        return Row(str(result.path), recipe.widths if recipe is not None else "", text, result)
+        unknown = OTHER if is_quantized(model) else ""
+        return Row(str(result.path), recipe.widths if recipe is not None else unknown, text, result)
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,14 @@ class Logs:
         Raises:
             OnnxqError: a table that is there has other columns, or the metrics say no top-1 for a line.
         """
-        if self.table is not None and Path(self.table).is_file():
+        texts = {}
+        for path in filter(None, (self.table, self.lines)):
             try:
-                self._check_columns(Path(self.table).read_text())
+                texts[path] = Path(path).read_text() if Path(path).is_file() else ""
             except (OSError, UnicodeDecodeError) as error:
-                raise OnnxqError(f"{self.table}: cannot be read, and so not appended to ({error})") from error
+                raise OnnxqError(f"{path}: cannot be read, and so not appended to ({error})") from error
+        if self.table is not None:
+            self._check_columns(texts[self.table])
         if self.lines is not None and "classification" not in self.metrics:
             raise OnnxqError("`append_line` holds top-1 and top-5: take the metric classification")
 
@@ -87,10 +95,10 @@ class Logs:
         return [*SETTINGS, *self._scores, *COSTS]
 
     def _check_columns(self, old: str) -> None:
-        found = next(csv.reader(io.StringIO(old)), None)
-        if found is not None and found != self._columns:
+        found = old.partition("\n")[0].rstrip("\r")
+        if old and found != ",".join(self._columns):
             raise OnnxqError(
-                f"`csv` {self.table}: its columns are {','.join(found)!r}, these are {','.join(self._columns)!r}"
+                f"`csv` {self.table}: its columns are {found[:500]!r}, these are {','.join(self._columns)!r}"
             )
 
     def _rows(self, old: str, rows: Sequence[Row], reference: str, data: str) -> str:
@@ -118,8 +126,11 @@ def _readable(recipe: str) -> Recipe | None:
 
 def _line(result: Evaluation) -> str:
     """type, param_bits, bn_bits, fwd_bits, overflow_rate, acc1, acc5; shares, not percent."""
-    values = metadata(load_model(result.path))
-    settings = _settings(_readable(values.get("onnxq.recipe", "")))
+    model = load_model(result.path)
+    values = metadata(model)
+    recipe = _readable(values.get("onnxq.recipe", ""))
+    known = recipe is not None or not is_quantized(model)
+    settings = _settings(recipe) if known else "param_bits=?, bn_bits=?, fwd_bits=?, overflow_rate=?"
     scores = f"acc1={result.top1 / 100:.4f}, acc5={result.top5 / 100:.4f}"
     return f"type={values.get('model', result.path.stem)}, {settings}, {scores}\n"
 

@@ -11,6 +11,7 @@ import click
 
 import onnxq
 from onnxq.core.statistics import Statistics
+from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
@@ -209,23 +210,23 @@ def command(
         before = result.float_bytes
         save_model(result.model, output)
         after = Path(output).stat().st_size
+        click.echo(
+            f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
+            f"({100 * after / before:.1f} % of {size_text(before)})"
+        )
+        if result.distances.images:
+            way = ", ".join(f"{name} {distance:.4f}" for name, distance in result.distances.steps)
+            click.echo(f"distance to float on {result.distances.images} images held back: {way}")
+        for note in result.notes:
+            click.echo(printable(f"note: {in_options(note, WORDS)}"))
+        if loader is not None:
+            report_skipped(loader)
         run.metrics({"bytes": after, "float_bytes": before, **dict(result.distances.steps)})
         run.artifact(output)
-    click.echo(
-        f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
-        f"({100 * after / before:.1f} % of {size_text(before)})"
-    )
-    if result.distances.images:
-        way = ", ".join(f"{name} {distance:.4f}" for name, distance in result.distances.steps)
-        click.echo(f"distance to float on {result.distances.images} images held back: {way}")
-    for note in result.notes:
-        click.echo(printable(f"note: {in_options(note, WORDS)}"))
-    if loader is not None:
-        report_skipped(loader)
 
 
 @contextmanager
-def _progress(loader: Loader | None, passes: int) -> Iterator[Callable[[int], None] | None]:
+def _progress(loader: Loader | FeedLoader | None, passes: int) -> Iterator[Callable[[int], None] | None]:
     """A progress bar over the images, if there are any."""
     if loader is None:
         yield None

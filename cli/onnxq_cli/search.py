@@ -40,9 +40,7 @@ from onnxq_cli.logs import Logs, Row
     "--widths",
     "bits",
     metavar="LIST",
-    default="8,7,6,5,4",
-    show_default=True,
-    help="Bits of weights and activations, one after the other.",
+    help="Bits of weights and activations, one after the other.  [default: 8,7,6,5,4]",
 )
 @click.option(
     "--progressive",
@@ -60,7 +58,7 @@ def command(
     data: str,
     images: int | None,
     recipe: str,
-    bits: str,
+    bits: str | None,
     step_by_step: bool,
     from_last: bool,
     csv_path: str | None,
@@ -77,27 +75,30 @@ def command(
     check_outputs(json_path, csv_path, models=[model], inputs=[stats, data, recipe, loading["classes"]])
     if from_last and not step_by_step:
         raise click.UsageError("--from-last goes with --progressive")
-    logs = Logs(csv_path, None, DEFAULT)
+    if bits is not None and step_by_step:
+        raise click.UsageError("--widths does not go with --progressive, which takes those of the recipe")
+    chosen_metrics = load_recipe(recipe).metrics or DEFAULT
+    logs = Logs(csv_path, None, chosen_metrics)
     logs.check()
     statistics = Statistics.load(stats)
     asked = replace(load_recipe(recipe), rounding=Nearest())
     if passes_of(asked, statistics):
         raise OnnxqError(f"`recipe` {recipe}: its `steps` look at images, and search quantizes without: leave them out")
     loader = make_loader(model, data, "test", images, provider, statistics=statistics, **loading)
-    trials = Trials(Path(model), statistics, loader, provider=provider)
+    trials = Trials(Path(model), statistics, loader, chosen_metrics, provider)
     if step_by_step:
         chosen = asked.chosen(trials.layers)
         variants = progressive(asked, chosen[::-1] if from_last else chosen)
     else:
-        variants = widths(asked, _widths(bits))
+        variants = widths(asked, _widths(bits or "8,7,6,5,4"))
     passes = len(variants) // AT_ONCE + bool(len(variants) % AT_ONCE)
     with progress("evaluating", len(loader) * passes) as update:
         found = list(replace(trials, progress=update).run(variants))
     rows = []
     for trial in found:
-        cells = metric_cells(trial.result, DEFAULT, is_reference=not trial.recipe)
+        cells = metric_cells(trial.result, chosen_metrics, is_reference=not trial.recipe)
         rows.append([trial.name, *cells, size_text(trial.result.size)])
-    click.echo(table(["variant", *metric_headings(DEFAULT), "size"], rows))
+    click.echo(table(["variant", *metric_headings(chosen_metrics), "size"], rows))
     write_json(json_path, [{"variant": trial.name, **trial.result.to_json()} for trial in found])
     logs.append([Row(trial.name, trial.widths, trial.recipe, trial.result) for trial in found], model, data)
 

@@ -163,19 +163,19 @@ def append(path: str | Path, added: Callable[[str], str]) -> None:
     """
     target = _target(path)
     try:
-        with target.open("a+b") as file:
+        with target.open("a+b", buffering=0) as file:  # what a buffer holds cannot be taken back
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            old = file.read().decode()
-            size = len(old.encode())
+            content = file.read()
+            old = content.decode()
             start = "\n" if old and not old.endswith("\n") else ""
-            new = start + added(old + start)
+            left = (start + added(old + start)).encode()
             try:
-                file.write(new.encode())
-                file.flush()
+                while left:
+                    left = left[file.write(left) :]
             except OSError:
-                file.truncate(size)
+                file.truncate(len(content))
                 raise
     except UnicodeDecodeError as error:
         raise OnnxqError(f"{path}: not a text, and so not appended to ({error})") from error

@@ -28,6 +28,11 @@ class ArrayFile:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
+    @property
+    def names(self) -> list[str]:
+        """Of all arrays."""
+        return [name.removesuffix(".npy") for name in self._archive.namelist() if name.endswith(".npy")]
+
     def __contains__(self, name: str) -> bool:
         return f"{name}.npy" in self._archive.namelist()
 

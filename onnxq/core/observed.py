@@ -91,6 +91,9 @@ class Observed:
 class ObservedOverBatches(Observed):
     """The same, extremes and moments being means over batches, which are nearer to zero than those of all images.
 
+    The mean of what is positive, which stands for the moments of a non-negative tensor without a ReLU before it, stays
+    that of all images.
+
     Attributes:
         averages: of the tensor itself. averages_before: as ``before``.
     """

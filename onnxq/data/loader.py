@@ -126,10 +126,11 @@ class Loader:
         if len(shapes) > 1:
             raise OnnxqError(
                 f"images of {self.dataset.name} differ in size, {shapes[0][:2]} and {shapes[-1][:2]}; "
-                "the model's preprocessing has no resize and crop, choose one with `preset`"
+                "the model's preprocessing has no resize and crop: choose one with `preset`, or a `batch_size` of 1"
             )
         images = self._array([image for image, _ in good])
-        return Batch(images, np.array([label for _, label in good], np.int64))
+        labels = np.array([label for _, label in good], np.int64) if self.dataset.class_count else None
+        return Batch(images, labels)
 
     def _array(self, images: list[NDArray[Any]]) -> NDArray[np.float32]:
         """Images of one shape as float32 [N, C, H, W]."""

@@ -25,4 +25,7 @@ def load_state(path: Path) -> dict[str, Any]:
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
     ):
         raise OnnxqError(f"{path}: not a PyTorch state dict")
+    for name, value in content.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.device.type != "cpu":
+            raise OnnxqError(f"{path}: {name} is no plain tensor of real numbers")
     return {name.removeprefix("module."): value for name, value in content.items()}

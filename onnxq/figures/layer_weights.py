@@ -23,7 +23,7 @@ def chosen_layer(paths: Sequence[str], pattern: str | None) -> Layer:
         raise OnnxqError("this figure is of one float model: give its file")
     graph = to_graph(load_model(paths[0]))
     normalize(graph)
-    layers = list(network_of(graph).layers)
+    layers = [layer for layer in network_of(graph).layers if layer.weight.size]
     if pattern is not None:
         layers = [
             layer for layer in layers if any(fnmatchcase(name, pattern) for name in (layer.name, layer.weight_name))

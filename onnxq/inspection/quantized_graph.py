@@ -18,6 +18,14 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether anything in a file is quantized, by onnxq or by another tool."""
+    return any(
+        node.domain == DOMAIN or "QuantizeLinear" in node.op_type or node.op_type in INTEGER_LAYERS
+        for node in model.graph.node
+    )
+
+
 class QuantizedGraph:
     """Producers, readers and quantizers of a graph."""
 

@@ -89,34 +89,51 @@ def _standard_grid(graph: QuantizedGraph, node: onnx.NodeProto, step: NDArray[An
     low, high = (-(2 ** (width - 1)), 2 ** (width - 1) - 1) if kind[0] == "I" else (0, 2**width - 1)
     zero = zero_point.astype(np.float64).ravel() if zero_point is not None else np.zeros(1)
     lower, upper = (low - zero) * scale, (high - zero) * scale
-    maker = graph.makers.get(node.input[0])
-    while maker is not None and maker.op_type in CLAMPS:
-        for bound, is_lower in _bounds(graph, maker):
+    for clamp in _clamps(graph, node.input[0]):
+        for bound, is_lower in _bounds(graph, clamp):
             lower, upper = (np.maximum(lower, bound), upper) if is_lower else (lower, np.minimum(upper, bound))
-        maker = graph.makers.get(maker.input[0])
-    for reader in graph.readers.get(node.output[0], []):
-        for bound, is_lower in _bounds(graph, reader):
+    readers = graph.readers.get(node.output[0], [])
+    if len(readers) == 1 and _clamped(graph, readers[0]) is not None:
+        for bound, is_lower in _bounds(graph, readers[0]):
             value = (bound.astype(np.float64) - zero) * scale
             lower, upper = (np.maximum(lower, value), upper) if is_lower else (lower, np.minimum(upper, value))
+    upper = np.maximum(lower, upper)
     steps = np.rint((upper - lower) / np.where(scale > 0, scale, 1))
     return Grid(scale, np.atleast_1d(lower), np.atleast_1d(upper), np.atleast_1d(np.ceil(np.log2(steps + 1))))
 
 
-def _bounds(graph: QuantizedGraph, node: onnx.NodeProto) -> Iterator[tuple[NDArray[Any], bool]]:
+def _clamped(graph: QuantizedGraph, node: onnx.NodeProto | None) -> str | None:
+    """What a node clamps between constants; None where it does something else."""
+    if node is None or node.op_type not in CLAMPS:
+        return None
+    others = [name for name in node.input if name and name not in graph.constants]
+    return others[0] if len(others) == 1 else None
+
+
+def _clamps(graph: QuantizedGraph, name: str) -> Iterator[onnx.NodeProto]:
+    """The clamps that made a tensor, from the last one."""
+    while (before := _clamped(graph, maker := graph.makers.get(name))) is not None:
+        assert maker is not None  # it clamps something
+        yield maker
+        name = before
+
+
+def _bounds(graph: QuantizedGraph, clamp: onnx.NodeProto) -> Iterator[tuple[NDArray[Any], bool]]:
     """The constant bounds of a clamp, and whether each is a lower one."""
-    if node.op_type not in CLAMPS:
-        return
-    for place, name in enumerate(node.input[1:]):
+    for place, name in enumerate(clamp.input):
         if name in graph.constants:
-            is_lower = node.op_type == "Max" or (node.op_type == "Clip" and place == 0)
+            is_lower = clamp.op_type == "Max" or (clamp.op_type == "Clip" and place == 1)
             yield numpy_helper.to_array(graph.constants[name]).ravel(), is_lower
 
 
 def _subject(graph: QuantizedGraph, node: onnx.NodeProto) -> str:
     """The tensor that a quantizer is of, before the clamps that make its codes narrower."""
     name = node.input[0]
-    while (maker := graph.makers.get(name)) is not None and maker.op_type in CLAMPS[1:]:
-        name = maker.input[0]
+    for clamp in _clamps(graph, name):
+        before = _clamped(graph, clamp)
+        if clamp.op_type not in CLAMPS[1:] or before is None:
+            break
+        name = before
     return name
 
 

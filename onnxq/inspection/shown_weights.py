@@ -21,6 +21,9 @@ FIRST = 4  # values shown
 SCALE_INPUT = {"DequantizePacked": 2, "DequantizeCodebook": 3, "DequantizeLinear": 1, "QuantizeLinear": 1, "Mul": 1}
 IN_PLACE = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3, "ConvInteger": 1, "MatMulInteger": 1}
 SCALED = ("QLinearConv", "QLinearMatMul", "QGemm")  # scale and zero point of the weight stand behind it
+ZERO_POINT = 3  # input of ConvInteger and MatMulInteger
+ON_THE_WAY = ("Cast", "Sub", "Add", "Mul", "Reshape", "Transpose", "DequantizeLinear", "QuantizeLinear")
+CODES = (*STORED_BITS, "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT4E2M1")
 WIDE = ("INT16", "UINT16")  # they hold narrower codes, which no type tells
 
 
@@ -36,7 +39,7 @@ class _Coded:
 def float_weights(graph: QuantizedGraph) -> Iterator[onnx.NodeProto]:
     """The layers with a constant weight that is not made of codes."""
     for layer in graph.layers:
-        name = _weight_name(layer)
+        name = _weight_name(graph, layer)
         if graph.is_constant(name) and _kind(graph, name) is None:
             yield layer
 
@@ -45,7 +48,7 @@ def shown_weights(model: onnx.ModelProto, graph: QuantizedGraph) -> Iterator[Sho
     """Each weight once, in the order of the layers."""
     found: dict[str, _Coded] = {}
     for layer in graph.layers:
-        name = _weight_name(layer)
+        name = _weight_name(graph, layer)
         kind = _kind(graph, name) if graph.is_constant(name) else None
         if kind is not None:
             found.setdefault(name, _Coded(name, layer, kind))
@@ -53,27 +56,36 @@ def shown_weights(model: onnx.ModelProto, graph: QuantizedGraph) -> Iterator[Sho
         yield _shown(graph, coded, values)
 
 
-def _weight_name(layer: onnx.NodeProto) -> str:
+def _weight_name(graph: QuantizedGraph, layer: onnx.NodeProto) -> str:
     place = IN_PLACE.get(layer.op_type, 1)
+    if layer.op_type == "MatMul" and graph.is_constant(layer.input[0]) and not graph.is_constant(layer.input[1]):
+        place = 0
     return layer.input[place] if len(layer.input) > place else ""
 
 
 def _kind(graph: QuantizedGraph, name: str) -> str | None:
     """The type of the codes of a constant: whole numbers are such, or floats behind a QuantizeLinear."""
-    quantizer = next((node for node in _makers(graph, name) if node.op_type == "QuantizeLinear"), None)
+    makers = list(_makers(graph, name))
+    if any(node.domain != DOMAIN and node.op_type not in ON_THE_WAY for node in makers):
+        return None
+    quantizer = next((node for node in makers if node.op_type == "QuantizeLinear"), None)
     if quantizer is not None:
         return graph.type_of(quantizer)
-    stored = graph.stored(name)
+    stored = graph.constants.get(makers[-1].input[0] if makers else name)
     kind = onnx.TensorProto.DataType.Name(stored.data_type) if stored is not None else ""
-    return kind if kind.startswith(("INT", "UINT", "FLOAT8", "FLOAT4")) else None
+    return kind if kind in CODES else None
 
 
 def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> ShownTensor:
     scale, zero_point = _scale_and_zero_point(graph, coded)
-    if coded.layer.op_type in SCALED and scale is not None:
-        shape = (-1, *[1] * (values.ndim - 1)) if scale.size > 1 else ()
-        values = (values.astype(np.float64) - zero_point.reshape(-1)[:1]) * scale.reshape(shape)
-    rows = np.moveaxis(values, _channel_axis(coded.layer, values.ndim), 0).astype(np.float64)
+    axis = _channel_axis(coded, values.ndim)
+    if coded.layer.op_type in IN_PLACE:  # codes themselves
+        shape = [-1 if each == axis else 1 for each in range(values.ndim)]
+        gain = np.ones(1) if scale is None else scale.astype(np.float64)
+        fits = all(each.size in (1, values.shape[axis] if values.ndim else 1) for each in (gain, zero_point))
+        if fits:
+            values = (values.astype(np.float64) - zero_point.reshape(shape)) * gain.reshape(shape)
+    rows = np.moveaxis(values, axis, 0).astype(np.float64) if values.ndim else values.reshape(1, 1).astype(np.float64)
     rows = rows.reshape(len(rows), -1) if rows.size else np.empty((len(rows), 0))
     unpacker = next((node for node in _makers(graph, coded.name) if node.domain == DOMAIN), None)
     if coded.kind in WIDE and scale is not None and scale.size in (1, len(rows)) and values.size:
@@ -102,16 +114,19 @@ def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> ShownT
 
 def _bits_taken(rows: NDArray[np.float64], scale: NDArray[Any]) -> int:
     """Of two's complement that holds the codes: of fixed point in 16 bits, which no type and no input tells."""
-    codes = np.rint(rows / np.where(scale > 0, scale, 1).reshape(-1, 1))
+    codes = np.nan_to_num(np.rint(rows / np.where(scale > 0, scale, 1).reshape(-1, 1)))
     return int(np.ceil(np.log2(max(float(codes.max()) + 1, -float(codes.min()), 1)))) + 1
 
 
-def _channel_axis(layer: onnx.NodeProto, rank: int) -> int:
+def _channel_axis(coded: _Coded, rank: int) -> int:
     """Where the output channels of a weight are."""
+    layer = coded.layer
+    if rank < 2:
+        return 0
     if layer.op_type in ("Gemm", "QGemm"):
         return 0 if any(each.name == "transB" and each.i for each in layer.attribute) else rank - 1
     if "MatMul" in layer.op_type:
-        return rank - 1
+        return rank - 1 if layer.input[0] != coded.name else rank - 2
     return 1 if layer.op_type == "ConvTranspose" else 0
 
 
@@ -119,10 +134,16 @@ def _scale_and_zero_point(graph: QuantizedGraph, coded: _Coded) -> tuple[NDArray
     """Of the node that makes values of codes, which can be the layer; None where it is not constant."""
     if coded.layer.op_type in SCALED:
         names = list(coded.layer.input[IN_PLACE[coded.layer.op_type] + 1 :][:2])
+    elif coded.layer.op_type in IN_PLACE:
+        names = list(coded.layer.input[ZERO_POINT:])
+        known = [numpy_helper.to_array(graph.constants[name]) for name in names if name in graph.constants]
+        return None, known[0].astype(np.float64) if known else np.zeros(1)
     else:
         maker = next((node for node in _makers(graph, coded.name) if node.op_type in SCALE_INPUT), None)
         place = SCALE_INPUT[maker.op_type] if maker is not None else 0
         names = list(maker.input[place : place + 2]) if maker is not None else []
+        if maker is not None and maker.op_type == "Mul":
+            names = [name for name in maker.input if name in graph.constants]
     known = [numpy_helper.to_array(graph.constants[name]) for name in names if name in graph.constants]
     return (known[0] if known else None), (known[1].astype(np.float64) if len(known) > 1 else np.zeros(1))
 
@@ -131,7 +152,7 @@ def _makers(graph: QuantizedGraph, name: str) -> Iterator[onnx.NodeProto]:
     """The nodes that make a constant, from the last one to its codes."""
     while (maker := graph.makers.get(name)) is not None and maker.input:
         yield maker
-        name = maker.input[0]
+        name = next((each for each in maker.input if each in graph.makers), maker.input[0])
 
 
 def _bytes(graph: QuantizedGraph, coded: _Coded) -> int:

@@ -50,10 +50,13 @@ def test_a_table_of_other_columns_stays(evaluated, tmp_path):
 
 def test_what_cannot_be_appended_to_is_found_before_the_images_are_seen(evaluated, tmp_path):
     (tmp_path / "log.csv").write_text("mine\n1\n")
+    (tmp_path / "latin").write_bytes(b"\xe9\n")
     for options, said in (
         (["--csv", tmp_path / "log.csv"], "its columns are 'mine'"),
         (["--append-line", tmp_path / "lines", "--metric", "agreement"], "take the metric classification"),
         (["--csv", tmp_path / "a", "--append-line", tmp_path / "a"], "another output is the same file"),
+        (["--csv", "a", "--append-line", "a"], "another output is the same file"),
+        (["--append-line", tmp_path / "latin"], "cannot be read, and so not appended to"),
     ):
         done = invoke(*evaluated, *options)
         assert said in str(done.exception) and "top-1" not in done.output and not (tmp_path / "a").exists()
@@ -87,7 +90,8 @@ def test_a_recipe_of_another_version_is_written_as_it_is(evaluated, tmp_path):
     done = invoke(*evaluated, "--csv", tmp_path / "log.csv", "--append-line", tmp_path / "lines")
     assert done.exit_code == 0, done.output
     row = list(csv.DictReader((tmp_path / "log.csv").open()))[1]
-    assert row["recipe"] == '{"of": "tomorrow"}' and row["widths"] == ""
+    assert row["recipe"] == '{"of": "tomorrow"}' and row["widths"] == "other"
+    assert "param_bits=?" in (tmp_path / "lines").read_text().splitlines()[1]
 
 
 def test_lines_as_published(evaluated, tmp_path):

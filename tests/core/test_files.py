@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import onnx
 import pytest
 from helpers import small_network
@@ -58,3 +61,18 @@ def test_a_failure_leaves_the_old_file(tmp_path, failure):
         raise failure
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.txt"]
+
+
+def test_what_cannot_be_appended_whole_is_taken_back(tmp_path):
+    """A limit of the system that ends within a line."""
+    script = (
+        "import resource, signal, sys\n"
+        "from onnxq.core.files import append\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))\n"
+        "append(sys.argv[1], lambda old: 'x' * 99 + '\\n')\n"
+    )
+    path = tmp_path / "log"
+    path.write_text("y" * 99 + "\n")
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+    assert "OnnxqError: cannot write" in done.stderr and path.read_text() == "y" * 99 + "\n"

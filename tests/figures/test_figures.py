@@ -106,6 +106,18 @@ def test_networks_and_data_are_kept_apart(table, tmp_path):
                       ("float", "activations 4 bits", "activations 8 bits")}  # fmt: skip
 
 
+def test_recipes_are_kept_apart_and_unknown_ones_left_out(table, tmp_path):
+    text = table.read_text()
+    rows = [line for line in text.splitlines() if ",W" in line]
+    other = [line.replace(",{},", ',"{""weights"": {""bits"": 3, ""format"": ""apot""}}",') for line in rows]
+    unknown = rows[0].replace(",{},", ",,").replace("W2A4", "other")
+    (tmp_path / "two.csv").write_text("\n".join([text.rstrip(), *other, unknown]) + "\n")
+    (panel,) = drawn("sweep", [tmp_path / "two.csv"])
+    labels = [line.get_label() for line in panel.lines]
+    assert len(labels) == len(set(labels)) == 5 and sum("apot" in label for label in labels) == 2
+    assert all(len(line.get_ydata()) == 3 for line in panel.lines if "activations" in line.get_label())
+
+
 def test_a_damaged_table_is_said(table, tmp_path):
     text = table.read_text()
     for bad in (text.replace(",90,", ",nan,"), "when\n1\n", text.replace(",90,99", "")):

@@ -180,7 +180,49 @@ def test_layers_in_operator_form(random, tmp_path):
     first, second = parsed(tmp_path, text, w=w, w2=w, s=np.float32(0.25), z=zero, t=np.float32(0.5)).tensors
     values = (w.astype(np.float64) - 120) * 0.5
     assert first.range == (values.min(), values.max()) and first.scale == (0.5, 0.5) and first.bytes == 6 + 4 + 1
-    assert second.range == (w.min(), w.max()) and second.scale is None and second.bytes == 6
+    assert second.range == (w.min() - 120.0, w.max() - 120.0) and second.scale is None and second.bytes == 6
+
+
+def test_matrices_in_operator_form_have_a_scale_a_column(random, tmp_path):
+    for rows in (4, 3):
+        w = random.integers(-127, 128, (rows, 3)).astype(np.int8)
+        text = "m (uint8[N, " + str(rows) + "] x) => (uint8[N, 3] y) { y = QLinearMatMul(x, s, z, w, t, u, s, z) }"
+        (weight,) = parsed(tmp_path, text, w=w, s=np.float32(0.25), z=np.uint8(0), t=np.float32([0.5, 1, 200]), u=np.int8([0, 0, 0])).tensors  # fmt: skip
+        values = w * np.float64([0.5, 1, 200])
+        assert weight.range == (values.min(), values.max()) and weight.threshold[0] == np.abs(values).max(axis=0).min()
+
+
+def test_clamps_count_where_they_clamp(tmp_path):
+    """Not of two tensors; whichever place the bound has; not where another reads all codes."""
+    text = """m (float[N, 2] x, float[N, 2] b) => (float[N, 2] y, float[N, 2] v, uint8[N, 2] u) {
+    a = Clip(x, zero, one)  m = Max(a, b)  q = QuantizeLinear(m, s, z)  y = DequantizeLinear(q, s, z)
+    n = Max(zero, x)  p = QuantizeLinear(n, s, h)  v = DequantizeLinear(p, s, h)
+    r = QuantizeLinear(b, s, z)  u = Clip(r, three, five)  t = DequantizeLinear(r, s, z) }"""
+    constants = {
+        "zero": np.float32(0),
+        "one": np.float32(1),
+        "s": np.float32(0.1),
+        "z": np.uint8(0),
+        "h": np.uint8(128),
+    }
+    first, second, third = parsed(tmp_path, text, **constants, three=np.uint8(3), five=np.uint8(5)).tensors
+    assert (first.name, first.bits) == ("m", 8) and first.range == pytest.approx((0, 25.5))
+    assert second.name == "x" and second.range == pytest.approx((0, 12.7))
+    assert third.bits == 8
+
+
+def test_what_is_no_weight_of_codes(random, tmp_path):
+    """A shape, a weight in front, a scale in front of its codes, the zero point of ConvInteger."""
+    text = """m (float[2, N] x, uint8[N, 2, 4, 4] c) => (float[3, N] y, float[3, N] v, int32[N, 3, 4, 4] i) {
+    y = MatMul(w, x)  k = Cast <to = 1> (codes)  d = Mul(s, k)  v = MatMul(d, x)  i = ConvInteger(c, g, z, h)
+    f = ConstantOfShape(shape)  e = MatMul(f, x) }"""
+    w, codes = random.normal(size=(3, 2)).astype(np.float32), random.integers(-9, 9, (3, 2)).astype(np.int8)
+    shown = parsed(tmp_path, text, w=w, codes=codes, s=np.float32(0.5), g=np.full((3, 2, 1, 1), 128, np.uint8),
+                   z=np.uint8(0), h=np.uint8(128), shape=np.int64([3, 2]))  # fmt: skip
+    coded, integer = shown.tensors
+    assert coded.scale == (0.5, 0.5) and coded.first == tuple((codes * 0.5).ravel()[:4]) and coded.widths == {8: 3}
+    assert integer.range == (0, 0) and integer.zeros == 1
+    assert shown.notes == ("2 of 4 layers have float weights",)
 
 
 def test_what_has_no_whole_steps_has_no_range(random, tmp_path):

@@ -17,9 +17,11 @@ from hypothesis.extra import numpy as hnp
 import onnxq
 from onnxq.allocation import ALLOCATIONS
 from onnxq.allocation.published import allocate
+from onnxq.clipping import CLIPPINGS
 from onnxq.core.batch_averages import BatchAverages
 from onnxq.core.layers import Layer
 from onnxq.core.observation import observe
+from onnxq.core.observed import ObservedOverBatches
 from onnxq.core.points import QuantPoint
 from onnxq.core.statistics import Statistics
 from onnxq.core.tensor_statistics import TensorStatistics
@@ -161,7 +163,7 @@ def test_names_of_the_published_fixed_point_system():
     assert values["mean"] == "[0.485, 0.456, 0.406]"
 
 
-def averages_by_hand(batches, name, model, upper=None):
+def averages_by_hand(batches, name, model):
     """minimum, maximum, mean, b, std of a tensor, by channel, of each batch, averaged."""
     found = []
     for batch in batches:
@@ -225,9 +227,8 @@ def test_damaged_averages_are_refused(random, tmp_path):
 
 
 def test_steps_over_the_range_of_centroids():
-    """Weights beyond the outermost centroids are clipped; no step is spent on outliers."""
-    w = np.random.default_rng(0).normal(size=(1, 4000)).astype(np.float32)
-    w[0, :2] = -9, 9
+    """Steps begin and end at the outermost centroids, within which weights beyond them are clipped."""
+    w = np.random.default_rng(0).uniform(-1, 1, size=(1, 4000)).astype(np.float32)
     form: Any = FORMATS.parse("kmeans-range")
     params = form.fit_weight(w, np.array([3], np.int32))
     values = params.dequantize(params.codes(w))
@@ -235,8 +236,31 @@ def test_steps_over_the_range_of_centroids():
     centroids = codebook.fit_weight(w, 3).levels[0]
     step = params.scale[0]
     assert abs(values.min() - centroids[0]) <= step / 2 and abs(values.max() - centroids[-1]) <= step / 2
-    apart = np.diff(np.unique(values)) / step
-    np.testing.assert_allclose(apart, np.rint(apart), rtol=1e-5)
-    assert np.abs(values).max() < 9 - step / 2 or np.abs(centroids).max() > 8  # unless an outlier is a centroid
+    assert step == pytest.approx((centroids[-1] - centroids[0]) / 7, rel=1e-5) and step < 0.95 * 2 / 7
+    np.testing.assert_allclose(np.diff(np.unique(values)), step, rtol=1e-5)
     with pytest.raises(OnnxqError, match="kmeans-range"):
         onnxq.Recipe.of(weights="kmeans-range", target="onnxruntime")
+
+
+def test_clipping_by_averages_is_by_their_moments(random):
+    """aciq-laplace of a tensor before a ReLU: mean and b are means over batches; so are the published ones."""
+    model = small_network()
+    x = random.normal(size=(12, 3, 8, 8)).astype(np.float32) * np.linspace(0.5, 3, 12, dtype=np.float32)[:, None, None, None]  # fmt: skip
+    batches = [x[:4], x[4:8], x[8:]]
+    statistics = onnxq.calibrate(model, batches, batch_averages=True)
+    relu = next(
+        point for point in statistics.tensors if point not in ("input",) and statistics.tensors[point].minimum.min() < 0
+    )
+    low, _, mean, b, _ = averages_by_hand(batches, relu, model)
+    observed = ObservedOverBatches(
+        statistics.tensors[relu], None, False, None, statistics.averages.tensor(relu, per_channel=True)
+    )
+    lower, upper = CLIPPINGS.parse("published-aciq-laplace").interval(observed, np.full(len(low), 4, np.int32))
+    alpha = 5.03 * b
+    want = np.maximum(low, mean - alpha)
+    np.testing.assert_allclose(lower, want, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(upper - lower, 2 * alpha, rtol=0.02)
+    np.testing.assert_allclose(
+        observed.reach, np.abs(averages_by_hand(batches, relu, model)[:2]).max(axis=0), rtol=1e-5
+    )
+    assert (observed.spread != statistics.tensors[relu].std).all() and (observed.deviation < observed.spread).all()

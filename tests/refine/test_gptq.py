@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -16,6 +16,7 @@ from helpers import images, parse, run, small_network
 
 import onnxq
 from onnxq.clipping import CLIPPINGS
+from onnxq.core.feeds import joined
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
@@ -231,8 +232,9 @@ def test_a_model_of_a_fixed_batch_size_is_held_back_by_batches(network):
 def test_held_back_images_are_in_no_other_set():
     x = np.arange(40, dtype=np.float32).reshape(40, 1)
     held = HeldBack([x[:7], x[7:8], x[8:30], x[30:]], every=8)
-    seen = np.concatenate(list(held)).ravel()
-    kept = np.concatenate(held.kept).ravel()
+    seen: Any = joined(list(held))
+    kept: Any = joined(held.kept)
+    seen, kept = seen.ravel(), kept.ravel()
     assert kept.tolist() == [7, 15, 23, 31, 39]
     assert sorted([*seen, *kept]) == x.ravel().tolist()
 
@@ -321,8 +323,9 @@ def test_parts_that_judge_each_other_are_of_different_images():
 
 def test_the_distance_is_the_squared_error_by_the_variance(network):
     held = HeldBack(BATCHES)
+    kept = joined(held.kept)
     (_, start), (_, end) = quantized(network, Recipe.of(act_bits=4, weight_bits=3)).distances.steps
-    kept = np.concatenate(held.kept)
+
     final = quantized(network, Recipe.of(act_bits=4, weight_bits=3)).model
     want, got = (run(each, {"input": kept}, native=False)[0].astype(np.float64) for each in (network, final))
     relative = np.square(want - got).sum() / np.square(want - want.mean(axis=0)).sum()

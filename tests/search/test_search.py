@@ -79,6 +79,7 @@ def test_the_command(small_model, small_data, tmp_path):
         (["--widths", "8,x"], "a list of whole numbers"),
         (["--widths", "9"], "2 to 8"),
         (["--from-last"], "goes with"),
+        (["--progressive", "--widths", "8,6"], "does not go with"),
     ):
         code, output = onnxq_command(*arguments, *wrong)
         assert code == 2 and said in output

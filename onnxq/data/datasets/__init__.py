@@ -7,7 +7,8 @@ from pathlib import Path
 from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.datasets.base import BadImageError, Dataset, Purpose
 from onnxq.data.datasets.cifar import Cifar
-from onnxq.data.datasets.folder import ImageFolder, read_classes
+from onnxq.data.datasets.folder import ImageFolder, has_images, read_classes
+from onnxq.data.datasets.image_list import coco, flat_folder, listed, yolo
 from onnxq.data.datasets.val224 import Val224
 from onnxq.data.demo.dataset import Demo
 from onnxq.errors import OnnxqError
@@ -19,7 +20,9 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
     """Open what ``--data`` names.
 
     Args:
-        spec: an image folder, ``cifar10:DIR``, ``cifar100:DIR``, ``val224:FILE``, an ``.npz`` file, or ``demo``.
+        spec: a folder of class folders, or of images without labels; ``cifar10:DIR``, ``cifar100:DIR``,
+            ``val224:FILE``; an ``.npz`` file of images and labels; a list of images, ``.txt``, YOLO ``.yaml`` or COCO
+            ``.json``; or ``demo``.
         purpose: 'calib' takes the training or calibration images of sets that have such, 'test' the test images.
         classes: file of class names in index order, for an image folder that lacks some classes.
 
@@ -35,6 +38,15 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
         return Cifar(kind, Path(folder), train=purpose == "calib")
     if kind == "val224" and folder:
         return Val224(Path(folder))
-    if spec.endswith(".npz"):
-        return Arrays(Path(spec))
-    return ImageFolder(Path(spec), read_classes(Path(classes)) if classes is not None else None)
+    path = Path(spec)
+    if path.suffix == ".npz":
+        return Arrays(path)
+    if path.suffix == ".txt":
+        return listed(path)
+    if path.suffix in (".yaml", ".yml"):
+        return yolo(path, purpose)
+    if path.suffix == ".json":
+        return coco(path)
+    if classes is None and path.is_dir() and has_images(path):
+        return flat_folder(path)
+    return ImageFolder(path, read_classes(Path(classes)) if classes is not None else None)

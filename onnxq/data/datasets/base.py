@@ -12,9 +12,10 @@ Purpose = Literal["calib", "test"]
 
 
 class Dataset(Protocol):
-    """Labelled images.
+    """Images, with labels or without.
 
     Attributes:
+        class_count: 0 where images have no labels.
         in_memory: what images are made of lies in memory, of which processes that decode would each have a copy.
     """
 

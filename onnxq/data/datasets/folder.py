@@ -39,7 +39,7 @@ class ImageFolder:
             if not root.is_dir():
                 raise OnnxqError(f"{root}: no such folder")
             folders = sorted(each.name for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
-            paths = {folder: _files_below(root / folder) for folder in folders}
+            paths = {folder: files_below(root / folder) for folder in folders}
         except OSError as error:
             raise OnnxqError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
         names = classes if classes is not None else tuple(folders)
@@ -68,23 +68,35 @@ class ImageFolder:
         return decoded_image(path, str(path))
 
     def stamp(self, index: int) -> str:
-        path = self._items[index][0]
-        try:
-            facts = path.stat()
-        except OSError:
-            return f"{path} is not there"
-        return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+        return file_stamp(self._items[index][0])
 
 
-def _files_below(folder: Path) -> list[Path]:
+def has_images(root: Path) -> bool:
+    """Whether images lie in a folder itself, which class folders do not go with."""
+    try:
+        return any(each.suffix.lower() in SUFFIXES and each.is_file() for each in root.iterdir())
+    except OSError:  # who reads it says so
+        return False
+
+
+def file_stamp(path: Path) -> str:
+    """A text that changes when a file does."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return f"{path} is not there"
+    return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def files_below(folder: Path) -> list[Path]:
     """All files in a folder and its folders, sorted.
 
     Raises:
-        OSError: one cannot be listed.
+        OnnxqError: one cannot be listed.
     """
 
     def fail(error: OSError) -> None:
-        raise error
+        raise OnnxqError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
 
     found = os.walk(folder, onerror=fail)
     return sorted(Path(where) / name for where, _, names in found for name in names)

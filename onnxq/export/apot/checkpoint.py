@@ -72,7 +72,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _positive(value: torch.Tensor, what: str) -> float:
-    number = float(value) if value.numel() == 1 else math.nan
+    number = float(value.float()) if value.numel() == 1 else math.nan
     if not (math.isfinite(number) and number > 0):
         raise OnnxqError(f"{what}: its threshold must be a positive number, not {number:g}")
     return number

@@ -1,0 +1,139 @@
+"""Images without labels, or with those that a list gives: a flat folder, a list file, a YOLO data.yaml, a COCO json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from onnxq.data.datasets.base import Purpose
+from onnxq.data.datasets.folder import SUFFIXES, decoded_image, file_stamp, files_below
+from onnxq.errors import OnnxqError, first_line
+
+MOST_BYTES = 2**30  # of a list
+
+
+class ImageList:
+    """Image files, in order.
+
+    Args:
+        labels: a class for each; None for no labels, told by a class count of 0.
+
+    Raises:
+        OnnxqError: there are none.
+    """
+
+    in_memory = False
+
+    def __init__(self, name: str, paths: Sequence[Path], labels: Sequence[int] | None = None) -> None:
+        if not paths:
+            raise OnnxqError(f"{name}: no images in it ({', '.join(sorted(SUFFIXES))})")
+        self.name = name
+        self._paths, self._labels = paths, labels
+        self.class_count = max(labels) + 1 if labels is not None else 0
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def label(self, index: int) -> int:
+        return self._labels[index] if self._labels is not None else -1
+
+    def image(self, index: int) -> Image.Image:
+        return decoded_image(self._paths[index], str(self._paths[index]))
+
+    def stamp(self, index: int) -> str:
+        return file_stamp(self._paths[index])
+
+
+def flat_folder(root: Path) -> ImageList:
+    """All images in a folder and in those below it, without labels."""
+    return ImageList(str(root), [path for path in files_below(root) if path.suffix.lower() in SUFFIXES])
+
+
+def listed(path: Path) -> ImageList:
+    """A text file: an image a line, relative to the file; behind it, on every line or on none, the number of its class.
+
+    Raises:
+        OnnxqError: it cannot be read, or an image is not there.
+    """
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    pairs = [line.rsplit(maxsplit=1) for line in lines]
+    labelled = bool(lines) and all(len(pair) == 2 and pair[1].isascii() and pair[1].isdigit() for pair in pairs)
+    files = [path.parent / (pair[0] if labelled else line) for pair, line in zip(pairs, lines, strict=True)]
+    _check_there(path, files)
+    labels = [int(pair[1]) for pair in pairs] if labelled else None
+    if labels and max(labels) >= 2**31:
+        raise OnnxqError(f"{path}: a label is {max(labels)}: labels are numbers of classes")
+    return ImageList(str(path), files, labels)
+
+
+def yolo(path: Path, purpose: Purpose) -> ImageList:
+    """A data.yaml: ``path``, and folders or lists of images for ``train`` and ``val``. Boxes are not read.
+
+    Raises:
+        OnnxqError: it has no such folder.
+    """
+    try:
+        content = yaml.safe_load(_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise OnnxqError(f"{path}: not YAML ({first_line(error)})") from error
+    key = "train" if purpose == "calib" else "val"
+    content = content if isinstance(content, dict) else {}
+    given = content.get(key)
+    entries = [given] if isinstance(given, str) else given
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise OnnxqError(f"{path}: `{key}` must be a folder of images, or a list of such")
+    root = path.parent / str(content.get("path") or "")
+    found: list[Path] = []
+    for entry in entries:
+        place = root / entry
+        if place.suffix == ".txt":
+            found += [place.parent / line.strip() for line in _text(place).splitlines() if line.strip()]
+        else:
+            found += [each for each in files_below(place) if each.suffix.lower() in SUFFIXES]
+    _check_there(path, found)
+    return ImageList(f"{path} ({key})", found)
+
+
+def coco(path: Path) -> ImageList:
+    """A COCO json: the images that it names, beside it or in a folder beside its folder. Annotations are not read.
+
+    Raises:
+        OnnxqError: it is none, or an image is not there.
+    """
+    try:
+        content: Any = json.loads(_text(path))
+        names = [entry["file_name"] for entry in content["images"]]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise OnnxqError(f"{path}: not a COCO json (`images`, each with a `file_name`)") from error
+    if not all(isinstance(name, str) for name in names):
+        raise OnnxqError(f"{path}: a `file_name` is no text")
+    split = path.stem.rpartition("_")[2]  # instances_val2017
+    places = [path.parent, path.parent / split, path.parent.parent / split, path.parent.parent / "images" / split]
+    root = next((place for place in places if names and (place / names[0]).is_file()), None)
+    if root is None:
+        raise OnnxqError(f"{path}: its images are in none of {', '.join(map(str, places))}")
+    files = [root / name for name in names]
+    _check_there(path, files)
+    return ImageList(str(path), files)
+
+
+def _check_there(path: Path, files: Sequence[Path]) -> None:
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise OnnxqError(f"{path}: {missing[0]} is not there (nor are {len(missing) - 1} others)")
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise OnnxqError(f"{path}: larger than any list of images")
+        return path.read_text()
+    except FileNotFoundError as error:
+        raise OnnxqError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OnnxqError(f"{path}: cannot be read ({first_line(error)})") from error

@@ -1,0 +1,182 @@
+"""Inputs of networks that are ready: arrays in files, or what a function yields. A part of ``data``.
+
+Each file, and each value that the function yields, is a batch as it is: an array, or arrays by the names of inputs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxq.core.feeds import Feed, Given, as_batch
+from onnxq.core.npz import opened
+from onnxq.data.loader import Batch
+from onnxq.errors import OnnxqError, first_line
+
+MOST_BYTES = 2**32  # of an array
+SUFFIXES = (".npy", ".npz")
+UNKNOWN = 0  # how many batches a function will yield
+
+
+@dataclass(frozen=True)
+class FeedFiles:
+    """Batches in files of arrays.
+
+    Attributes:
+        name: of the folder or file. paths: .npy and .npz files, in order.
+    """
+
+    name: str
+    paths: Sequence[Path]
+
+    class_count = 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def feeds(self, indices: Sequence[int]) -> Iterator[Given]:
+        """The batches of these files.
+
+        Raises:
+            OnnxqError: a file cannot be read, or holds something else.
+        """
+        return (read_feed(self.paths[index]) for index in indices)
+
+
+@dataclass(frozen=True)
+class FeedFunction:
+    """Batches that a function yields, called anew for each pass."""
+
+    name: str
+    function: Callable[[], Iterable[Given]]
+
+    class_count = 0
+
+    def __len__(self) -> int:
+        return UNKNOWN
+
+    def feeds(self, indices: Sequence[int]) -> Iterator[Given]:
+        """All that it yields.
+
+        Raises:
+            OnnxqError: the function fails, or yields something else.
+        """
+        try:
+            yield from self.function()
+        except OnnxqError:
+            raise
+        except Exception as error:  # of somebody else's program
+            raise OnnxqError(f"{self.name}: {type(error).__name__}: {first_line(error)}") from error
+
+
+@dataclass
+class FeedLoader:
+    """An iterable of batches that are ready, in the place of a ``Loader``.
+
+    Attributes:
+        dataset: where they come from. indices: which files, in this order. most: images; None for all.
+        skipped: nothing ever is.
+    """
+
+    dataset: FeedFiles | FeedFunction
+    indices: Sequence[int]
+    most: int | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    preprocessing = None
+
+    def __len__(self) -> int:
+        """Number of batches, 0 where it is not known."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in order."""
+        seen = 0
+        for given in self.dataset.feeds(self.indices):
+            if self.most is not None and seen >= self.most:
+                return
+            batch = as_batch(given)
+            seen += len(batch)
+            yield Batch(batch, None)
+
+    @property
+    def images(self) -> FeedLoader._Images:
+        """The batches alone, which can be gone through several times."""
+        return FeedLoader._Images(self)
+
+    @dataclass(frozen=True)
+    class _Images:
+        loader: FeedLoader
+
+        def __iter__(self) -> Iterator[Given]:
+            return (batch.images for batch in self.loader)
+
+
+def open_feeds(spec: str) -> FeedFiles | FeedFunction | None:
+    """What ``--data`` names, if it is of batches that are ready: a folder of .npy and .npz files, an .npy file, an .npz
+    file without images and labels, or ``module.py:function``, whose file is executed.
+
+    Raises:
+        OnnxqError: it cannot be opened.
+    """
+    path = Path(spec)
+    if spec.rpartition(":")[0].endswith(".py"):
+        return FeedFunction(spec, imported(spec, "data"))
+    if path.is_dir():
+        try:
+            paths = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES)
+        except OSError as error:
+            raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
+        return FeedFiles(spec, paths) if paths else None
+    if path.suffix == ".npz" and path.is_file():
+        with opened(path, "an .npz file of arrays") as file:
+            return None if "images" in file and "labels" in file else FeedFiles(spec, [path])
+    return FeedFiles(spec, [path]) if path.suffix == ".npy" else None
+
+
+def read_feed(path: Path) -> Given:
+    """The array of an .npy file, or those of an .npz file by name.
+
+    Raises:
+        OnnxqError: it cannot be read.
+    """
+    if path.suffix == ".npz":
+        with opened(path, "an .npz file of arrays by the names of inputs") as file:
+            return Feed({name: file.read(name, MOST_BYTES) for name in file.names})
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a size that is claimed takes no memory
+        return np.array(array)
+    except FileNotFoundError as error:
+        raise OnnxqError(f"{path}: no such file") from error
+    except Exception as error:  # of damaged files, of many kinds
+        raise OnnxqError(f"{path}: not an .npy file, or a damaged one ({first_line(error)})") from error
+
+
+def imported(spec: str, option: str) -> Callable[..., Any]:
+    """What ``module.py:name`` names.
+
+    Raises:
+        OnnxqError: there is no such file or name, or the file fails.
+    """
+    file, _, name = spec.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise OnnxqError(f"`{option}` {spec}: no such file {file}")
+    found = importlib.util.spec_from_file_location(f"onnxq_given_{path.stem}", path)
+    assert found is not None and found.loader is not None  # of a .py file
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses look their module up
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:  # of somebody else's program
+        raise OnnxqError(f"`{option}` {spec}: {type(error).__name__}: {first_line(error)}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise OnnxqError(f"`{option}` {spec}: {file} has no function {name}")
+    return function
