@@ -6,7 +6,7 @@ name would hide it.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from onnxq.graph.conversion import to_graph, to_model
 from onnxq.graph.model_files import as_model, fingerprint, fixed_batch_size, set_metadata, size_of
 from onnxq.graph.normalize import normalize
 from onnxq.graph.understanding import understanding
+from onnxq.graph.weights import float_weights
 from onnxq.observe.calibrate import calibrate
 from onnxq.operators import fixed_point_conv
 from onnxq.recipe import Recipe
@@ -41,6 +42,7 @@ BETWEEN_IN_FLOAT = (
     "quantizers are at the inputs of layers only, as in the statistics: for integer kernels throughout, calibrate with "
     "`target` onnxruntime, or quantize with `data` alone"
 )
+MOST_LEFT = 0.02  # of the weights that stay in float without a note
 WITHOUT_STATISTICS = (
     "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "
     "convolutions lose most of their accuracy by that; calibrate, and give `statistics`"
@@ -55,6 +57,7 @@ class Quantized:
         float_bytes: size of the float model, its external data included.
         notes: what was asked for and could not be expressed, a sentence each.
         distances: to the float network, step by step.
+        weights: how many the float model has. left: operator -> how many of them are float in this one, too.
     """
 
     model: onnx.ModelProto
@@ -62,6 +65,13 @@ class Quantized:
     float_bytes: int
     notes: tuple[str, ...]
     distances: Distances
+    weights: int
+    left: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """Of the weights, how many are quantized."""
+        return 1 - sum(self.left.values()) / max(self.weights, 1)
 
 
 def quantize(
@@ -113,7 +123,9 @@ def quantize(
     draft, distances = take_steps(_decided(source, seen, whole), steps, held, run)
     first = (WITHOUT_STATISTICS,) if seen is None and not steps and whole.steps is None else ()
     graph = draft.graph.copy()
+    weights = float_weights(graph).total()
     notes = (*first, *draft.notes, *carry_out(graph, draft.plan))
+    left = float_weights(graph)
     is_native = any(node.op == fixed_point_conv.NAME for node in graph.nodes)
     quantized = to_model(graph, source)
     if draft.plan.target.standard_operators:
@@ -129,7 +141,15 @@ def quantize(
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },
     )
-    return Quantized(quantized, draft.plan, size_of(source), notes, distances)
+    if weights and left.total() > MOST_LEFT * weights:
+        notes = (_left_in_float(left, weights), *notes)
+    return Quantized(quantized, draft.plan, size_of(source), notes, distances, weights, left)
+
+
+def _left_in_float(left: Mapping[str, int], weights: int) -> str:
+    most_first = sorted(left.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{op} {100 * count / weights:.1f} %" for op, count in most_first)
+    return f"{100 * sum(left.values()) / weights:.1f} % of the weights stay in float: {shares}"
 
 
 def passes_of(recipe: Recipe, statistics: Statistics | None, *, has_images: bool = False) -> int:

@@ -211,7 +211,8 @@ def command(
         save_model(result.model, output)
         after = Path(output).stat().st_size
         click.echo(
-            f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {size_text(after)} "
+            f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {_share(result.share)} of the weights, "
+            f"{size_text(after)} "
             f"({100 * after / before:.1f} % of {size_text(before)})"
         )
         if result.distances.images:
@@ -223,6 +224,11 @@ def command(
             report_skipped(loader)
         run.metrics({"bytes": after, "float_bytes": before, **dict(result.distances.steps)})
         run.artifact(output)
+
+
+def _share(share: float) -> str:
+    """In percent: all, or less than that."""
+    return "all" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
 
 
 @contextmanager

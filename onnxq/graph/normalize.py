@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from onnxq.graph.fold_affine import fold_affine
 from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
+from onnxq.graph.linear_layers import products_to_gemms
 from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 
@@ -31,7 +32,7 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False, keep_batch_
     changed = constants_to_initializers(graph)
     changed |= bypass_identities(graph)
     changed |= fold_constants(graph)
-    changed |= products_to_gemms(graph)
+    changed |= plain_products_to_gemms(graph) if for_integer_kernels else products_to_gemms(graph)
     changed |= fold_affine(graph, keep_batch_norm=keep_batch_norm)
     changed |= normalize_gemms(graph)
     changed |= pool_means(graph)
@@ -59,7 +60,7 @@ def constants_to_initializers(graph: gs.Graph) -> bool:
     return changed
 
 
-def products_to_gemms(graph: gs.Graph) -> bool:
+def plain_products_to_gemms(graph: gs.Graph) -> bool:
     """Turn MatMul of rows with a constant matrix into Gemm."""
     found = [
         node
