@@ -66,8 +66,10 @@ class LayerProbe:
         sums = np.array([float(value) for value in made[:count]], np.float64)
         self._sums = sums if self._sums is None else self._sums + sums
         for name, values in zip(self._quantizers, made[count:], strict=True):
-            known = self._reach.get(name)
-            self._reach[name] = values.astype(np.float64) if known is None else np.maximum(known, values)
+            known = self._reach.get(name, values)
+            if known.shape != values.shape:  # a sequence, which is no channels
+                known, values = (each.max(keepdims=True, initial=0) for each in (known, values))
+            self._reach[name] = np.maximum(known, values).astype(np.float64)
 
     def result(self) -> list[ComparedTensor]:
         """Worst first."""
@@ -153,13 +155,19 @@ def _shared(exact: onnx.ModelProto, quantized: onnx.ModelProto) -> list[_Site]:
     floats = {entry.name for entry in entries if entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     ours, theirs = _made_of_inputs(exact.graph), _made_of_inputs(quantized.graph)
     makers = {name: node for node in quantized.graph.node for name in node.output}
-    stops = ours | {entry.name for entry in exact.graph.input}
-    return [
-        _Site(name, node, _cone(name, makers, stops, theirs))
+    same = {
+        name: node
         for node in exact.graph.node
         for name in node.output
-        if name in floats and name in ours and name in theirs
-    ]
+        if name in ours and name in theirs and _is_same(node, makers[name])
+    }
+    stops = set(same) | {entry.name for entry in exact.graph.input}
+    return [_Site(name, node, _cone(name, makers, stops, theirs)) for name, node in same.items() if name in floats]
+
+
+def _is_same(node: onnx.NodeProto, other: onnx.NodeProto) -> bool:
+    """Whether a name stands for the same values: a HardSigmoid that became a sum, its clip a range, does not."""
+    return node.op_type == other.op_type or other.domain == DOMAIN
 
 
 def _made_of_inputs(graph: onnx.GraphProto) -> set[str]:

@@ -49,13 +49,26 @@ class BatchAverages:
         """Of both sets of batches together."""
         total = self.batches + other.batches
         shares = self.batches / total, other.batches / total
-        return BatchAverages(
-            total, {name: row * shares[0] + other.rows[name] * shares[1] for name, row in self.rows.items()}
-        )
+        pairs = {name: of_one_size(row, other.rows[name]) for name, row in self.rows.items()}
+        return BatchAverages(total, {name: one * shares[0] + two * shares[1] for name, (one, two) in pairs.items()})
 
     def tensor(self, name: str, *, per_channel: bool) -> TensorAverages:
         """Of a tensor."""
         return TensorAverages(*(row[:-1] if per_channel else row[-1:] for row in self.rows[name]))
+
+
+def of_one_size(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values of channels, that of the whole tensor last: where they differ in number, both as one channel.
+
+    A tensor whose axis 1 differs in size has a sequence there.
+
+    Args:
+        first, second: float64 [..., C + 1].
+    """
+    if first.shape == second.shape:
+        return first, second
+    one, two = (np.repeat(values[..., -1:], 2, axis=-1) for values in (first, second))
+    return one, two
 
 
 def _rows(seen: TensorStatistics) -> FloatArray:

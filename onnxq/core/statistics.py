@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.core.batch_averages import FIELDS, BatchAverages
+from onnxq.core.batch_averages import FIELDS, BatchAverages, of_one_size
 from onnxq.core.checks import check_type
 from onnxq.core.files import replacing
 from onnxq.core.npz import opened
@@ -120,10 +120,8 @@ class Statistics:
             raise OnnxqError("these statistics belong to different models and cannot be merged")
         merged = {name: tensor.merge(other.tensors[name]) for name, tensor in self.tensors.items()}
         images = self.images + other.images
-        moving = {
-            name: (average * self.images + other.moving[name] * other.images) / images
-            for name, average in self.moving.items()
-        }
+        pairs = {name: of_one_size(average, other.moving[name]) for name, average in self.moving.items()}
+        moving = {name: (one * self.images + two * other.images) / images for name, (one, two) in pairs.items()}
         origin = self.origin.merge(other.origin)
         averages = self.averages.merge(other.averages) if self.averages and other.averages else None
         return Statistics(self.fingerprint, images, merged, moving, self.moving_percentile, origin, averages)

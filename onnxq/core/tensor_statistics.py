@@ -166,7 +166,12 @@ class TensorStatistics:
         return self.copy().absorb(other.copy())
 
     def absorb(self, other: TensorStatistics) -> TensorStatistics:
-        """As ``merge``, in the memory of this histogram (int64); neither of the two can be used afterwards."""
+        """As ``merge``, in the memory of this histogram (int64); neither of the two can be used afterwards.
+
+        Tensors whose axis 1 differs in size have a sequence there and no channels: they are taken as one.
+        """
+        if len(self.minimum) != len(other.minimum):
+            return self.whole().copy().absorb(other.whole())
         anchor = np.maximum(self.anchor, other.anchor)
         rescale_in_place(self.histogram, self.anchor, anchor)
         rescale_in_place(other.histogram, other.anchor, anchor)

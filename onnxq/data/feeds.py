@@ -172,6 +172,8 @@ def imported(spec: str, option: str) -> Callable[..., Any]:
     assert found is not None and found.loader is not None  # of a .py file
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = module  # dataclasses look their module up
+    if (folder := str(path.parent.resolve())) not in sys.path:
+        sys.path.insert(0, folder)  # what lies beside it can be imported, as where it is run
     try:
         found.loader.exec_module(module)
     except Exception as error:  # of somebody else's program

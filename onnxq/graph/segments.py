@@ -53,20 +53,38 @@ def wanted_later(graph: gs.Graph, done: set[str]) -> set[str]:
     return {read.name for node in rest for read in _read(node)} | {output.name for output in graph.outputs}
 
 
-def cut(graph: gs.Graph, segment: Segment, examples: Mapping[str, NDArray[Any]]) -> gs.Graph:
+@dataclass(frozen=True)
+class Kind:
+    """Type and shape of a tensor over all batches; None for a dimension that differs between them."""
+
+    dtype: Any
+    shape: tuple[int | None, ...]
+
+    @staticmethod
+    def of(array: NDArray[Any]) -> Kind:
+        """Of one batch; the first dimension may differ."""
+        return Kind(array.dtype.type, (None, *array.shape[1:]) if array.ndim else ())
+
+    def merged(self, other: Kind) -> Kind:
+        """Of both."""
+        sizes = zip(self.shape, other.shape, strict=True)
+        return Kind(self.dtype, tuple(one if one == two else None for one, two in sizes))
+
+
+def cut(graph: gs.Graph, segment: Segment, kinds: Mapping[str, Kind]) -> gs.Graph:
     """A segment as a graph of its own.
 
     Args:
-        examples: of the tensors that it reads: their types and shapes; the first dimension may differ.
+        kinds: of the tensors that it reads.
     """
     copy = graph.copy()
     tensors = copy.tensors()
     copy.inputs = []
     for name in segment.reads:
-        tensor, example = tensors[name], examples[name]
+        tensor, kind = tensors[name], kinds[name]
         tensor.inputs.clear()
-        tensor.dtype = example.dtype.type
-        tensor.shape = [f"{name}/first", *example.shape[1:]] if example.ndim else []
+        tensor.dtype = kind.dtype
+        tensor.shape = [f"{name}/{axis}" if size is None else size for axis, size in enumerate(kind.shape)]
         copy.inputs.append(tensor)
     copy.outputs = [tensors[name] for name in segment.makes]
     return copy

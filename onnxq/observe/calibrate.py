@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from onnxq.core.batch_averages import BatchAverages
+from onnxq.core.batch_averages import BatchAverages, of_one_size
 from onnxq.core.checks import check_callable, check_type, number
 from onnxq.core.feeds import Batches
 from onnxq.core.observation import Observation
@@ -131,7 +131,10 @@ def calibrate(
                 raise OnnxqError(f"tensor {name} has NaN or infinite values on images {batch[0]} to {batch[-1]}")
         for name, new in zip(averaged, values[len(outputs) :], strict=False):
             latest = new.astype(np.float64)
-            moving[name] = (1 - MOMENTUM) * moving[name] + MOMENTUM * latest if name in moving else latest
+            if name in moving:
+                known, latest = of_one_size(moving[name], latest)
+                latest = (1 - MOMENTUM) * known + MOMENTUM * latest
+            moving[name] = latest
         if batch_averages:
             new_averages = BatchAverages.of(_with_clamped(current, found))
             averages = averages.merge(new_averages) if averages is not None else new_averages

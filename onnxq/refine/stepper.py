@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxq.core.feeds import Batch, as_batch
 from onnxq.errors import OnnxqError, first_line
-from onnxq.graph.segments import cut, segment_to, wanted_later
+from onnxq.graph.segments import Kind, cut, segment_to, wanted_later
 from onnxq.refine.refinement import Draft, Images, Run
 from onnxq.refine.settle import node_of, settle
 from onnxq.rewrite import carry_out
@@ -46,13 +46,19 @@ class Stepper:
     batches: int = 0
     _available: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
+    _kinds: dict[str, Kind] = field(default_factory=dict)
 
     def give(self, batch: Batch) -> None:
         """A batch of images."""
         for tensor, array in arrays_of(batch, [entry.name for entry in self.graph.inputs]).items():
             self._available.add(tensor)
-            self.store.put(self._key(tensor), self.batches, array)
+            self._put(tensor, self.batches, array)
         self.batches += 1
+
+    def _put(self, tensor: str, index: int, array: NDArray[Any]) -> None:
+        kind = Kind.of(array)
+        self._kinds[tensor] = self._kinds[tensor].merged(kind) if index else kind
+        self.store.put(self._key(tensor), index, array)
 
     def batch(self, tensor: str, index: int) -> NDArray[Any]:
         """A batch of a tensor that was just asked for."""
@@ -68,12 +74,12 @@ class Stepper:
         self._done |= segment.nodes
         kept = wanted_later(self.graph, self._done) | {tensor}
         if segment.nodes:
-            examples = {name: self.batch(name, 0) for name in segment.reads}
-            session = graph_session(cut(self.graph, segment, examples), self.source, self.provider)
+            kinds = {name: self._kinds[name] for name in segment.reads}
+            session = graph_session(cut(self.graph, segment, kinds), self.source, self.provider)
             for index in range(self.batches):
                 feeds = {name: self.batch(name, index) for name in segment.reads}
                 for name, values in zip(segment.makes, _run(session, segment.makes, feeds), strict=True):
-                    self.store.put(self._key(name), index, values)
+                    self._put(name, index, values)
         self._available |= set(segment.makes)
         for name in self._available - kept:
             for index in range(self.batches):
