@@ -19,6 +19,7 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
 from onnxq.evaluation.code_rates import CodeRate, code_rates, mean_rate
 from onnxq.evaluation.evaluate import Evaluation
+from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import DEFAULT
 from onnxq.graph.model_files import load_model, metadata
 from onnxq_cli.common import (
@@ -49,8 +50,9 @@ from onnxq_cli.tracking import distinct, track_option, tracking
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(METRICS.names()),
-    help="What to measure; repeatable.  [default: what the recipe of a file asks for, or classification and agreement]",
+    metavar="NAME|module.py:NAME",
+    help=f"What to measure; repeatable: {', '.join(METRICS.names())}, or your own function or Metric.  "
+    "[default: what the recipe of a file asks for; classification and agreement; without labels distance]",
 )
 @click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each model: settings, results, seconds.")
 @click.option("--append-line", "line_path", metavar="FILE", help="Append type, bits, acc1 and acc5 of each, in a line.")
@@ -79,7 +81,7 @@ def command(
     check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
     loader = make_loader(models[0], data, "test", images, provider, **loading)
     metrics = (
-        tuple(dict.fromkeys(metrics))
+        tuple(dict.fromkeys(map(metric_name, metrics)))
         or _asked_for(models)
         or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
     )

@@ -7,7 +7,7 @@ what the float one has before it. Sums of squares are taken in it, so that nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from onnxq.inspection.show import show
 from onnxq.runtime.batches import on_device, run
 from onnxq.runtime.sessions import make_session, session_options, trusted
 
+Makers = Mapping[str, onnx.NodeProto]
 QUANTIZED, ALONE = "quantized/", "alone/"  # in front of names of tensors that are not those of the float network
 
 
@@ -47,13 +48,13 @@ class LayerProbe:
         model = load_model(self.path)
         with understanding():
             exact = _float_form(load_model(self.reference), model)
-            self._sites = _shared(exact, model)
+            self._sites, stops = _shared(exact, model)
         if not self._sites:
             raise OnnxqError(f"{self.path}: no tensor inside it has the name of one in {self.reference}")
         ranks = _ranks(exact.graph)
         shown = (tensor for tensor in show(self.path).tensors if tensor.kind == "activation")
         self._quantizers = {tensor.name: tensor for tensor in shown if ranks.get(tensor.name, 0) > 1}
-        combined = _combined(exact, model, self._sites, list(self._quantizers))
+        combined = _combined(exact, model, self._sites, stops, list(self._quantizers))
         options = session_options(native=trusted(None, self.provider))
         options.add_session_config_entry("session.disable_quant_qdq", "1")  # computed as it is written
         self._session = make_session(combined, self.provider, options=options)
@@ -101,12 +102,14 @@ class _Site:
     """A tensor of both networks.
 
     Attributes:
+        name: in the float network. tensor: in the quantized one, where its quantizer can do what a ReLU does.
         node: what makes it in the float network.
         cone: the nodes that make it in the quantized network out of tensors that the float network has, in order;
             empty where nothing in them is quantized.
     """
 
     name: str
+    tensor: str
     node: onnx.NodeProto
     cone: tuple[onnx.NodeProto, ...]
 
@@ -149,25 +152,43 @@ def _opset(model: onnx.ModelProto) -> int:
     return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def _shared(exact: onnx.ModelProto, quantized: onnx.ModelProto) -> list[_Site]:
-    """The float tensors of both networks that an input reaches."""
+def _shared(exact: onnx.ModelProto, quantized: onnx.ModelProto) -> tuple[list[_Site], dict[str, str]]:
+    """The float tensors of both networks that an input reaches, and those of the quantized one by name with what the
+    float one calls them."""
     entries = [*exact.graph.value_info, *exact.graph.output]
     floats = {entry.name for entry in entries if entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     ours, theirs = _made_of_inputs(exact.graph), _made_of_inputs(quantized.graph)
     makers = {name: node for node in quantized.graph.node for name in node.output}
-    same = {
-        name: node
-        for node in exact.graph.node
-        for name in node.output
-        if name in ours and name in theirs and _is_same(node, makers[name])
+    same: dict[str, tuple[str, onnx.NodeProto]] = {}  # by name in the quantized network
+    for node in exact.graph.node:
+        for name in node.output:
+            if name in ours and name in theirs and (tensor := _same(node, makers[name], name, quantized.graph)):
+                same[tensor] = name, node
+    stops = {
+        **{entry.name: entry.name for entry in exact.graph.input},
+        **{key: name for key, (name, _) in same.items()},
     }
-    stops = set(same) | {entry.name for entry in exact.graph.input}
-    return [_Site(name, node, _cone(name, makers, stops, theirs)) for name, node in same.items() if name in floats]
+    sites = [
+        _Site(name, tensor, node, _cone(tensor, makers, stops, theirs))
+        for tensor, (name, node) in same.items()
+        if name in floats
+    ]
+    return sites, stops
 
 
-def _is_same(node: onnx.NodeProto, other: onnx.NodeProto) -> bool:
-    """Whether a name stands for the same values: a HardSigmoid that became a sum, its clip a range, does not."""
-    return node.op_type == other.op_type or other.domain == DOMAIN
+def _same(node: onnx.NodeProto, other: onnx.NodeProto, name: str, quantized: onnx.GraphProto) -> str:
+    """The tensor of the quantized network that stands for one of the float network; empty where there is none.
+
+    Where another operator makes it, as a Conv whose ReLU became a range, its codes stand for the same values.
+    """
+    if node.op_type == other.op_type or other.domain == DOMAIN or other.op_type == "DequantizeLinear":
+        return name
+    for op in ("QuantizeLinear", "DequantizeLinear"):
+        readers = [reader for reader in quantized.node if name in reader.input]
+        if len(readers) != 1 or readers[0].op_type != op:
+            return ""
+        name = readers[0].output[0]
+    return name
 
 
 def _made_of_inputs(graph: onnx.GraphProto) -> set[str]:
@@ -182,7 +203,7 @@ def _made_of_inputs(graph: onnx.GraphProto) -> set[str]:
     return made
 
 
-def _cone(name: str, makers: dict[str, onnx.NodeProto], stops: set[str], live: set[str]) -> tuple[onnx.NodeProto, ...]:
+def _cone(name: str, makers: Makers, stops: Mapping[str, str], live: set[str]) -> tuple[onnx.NodeProto, ...]:
     """The nodes from tensors of the float network to this one, in order of execution."""
     order: dict[int, onnx.NodeProto] = {}
 
@@ -200,11 +221,15 @@ def _cone(name: str, makers: dict[str, onnx.NodeProto], stops: set[str], live: s
 
 
 def _is_quantizer(node: onnx.NodeProto) -> bool:
-    return node.domain == DOMAIN or "Quantize" in node.op_type or "Integer" in node.op_type or node.op_type == "QGemm"
+    return node.domain == DOMAIN or "uantize" in node.op_type or "Integer" in node.op_type or node.op_type == "QGemm"
 
 
 def _combined(
-    exact: onnx.ModelProto, quantized: onnx.ModelProto, sites: Sequence[_Site], inputs: Sequence[str]
+    exact: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    sites: Sequence[_Site],
+    stops: Mapping[str, str],
+    inputs: Sequence[str],
 ) -> onnx.ModelProto:
     """All three networks, and as outputs what is measured.
 
@@ -230,10 +255,11 @@ def _combined(
     live = _made_of_inputs(quantized.graph)
     for number, site in enumerate(sites):
         inner = {name: f"{ALONE}{number}/{name}" for node in site.cone for name in node.output if name}
-        names = {name: name if name in live else renamed.get(name, name) for node in site.cone for name in node.input}
+        read = [name for node in site.cone for name in node.input]
+        names = {name: stops[name] if name in live else renamed.get(name, name) for name in read if name not in inner}
         made.graph.node.extend(_copy(node, {**names, **inner}, f"{ALONE}{number}/") for node in site.cone)
-        alone = inner[site.name] if site.cone else site.name
-        made.graph.node.extend(_sums(made, number, site.name, alone, QUANTIZED + site.name))
+        alone = inner[site.tensor] if site.cone else site.name
+        made.graph.node.extend(_sums(made, number, site.name, alone, QUANTIZED + site.tensor))
     rows = numpy_helper.from_array(np.array([0, 0, -1], np.int64), "compare/rows")
     axes = numpy_helper.from_array(np.array([0, 2], np.int64), "compare/axes")
     made.graph.initializer.extend([rows, axes])
@@ -249,7 +275,7 @@ def _combined(
 def _copy(node: onnx.NodeProto, renamed: dict[str, str], prefix: str) -> onnx.NodeProto:
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
-    copied.name = f"{prefix}{node.name}"
+    copied.name = f"{prefix}{node.name}" if node.name else ""
     copied.input[:] = [renamed.get(name, name) for name in node.input]
     copied.output[:] = [renamed.get(name, name) for name in node.output]
     return copied

@@ -5,16 +5,14 @@ Each file, and each value that the function yields, is a batch as it is: an arra
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from onnxq.core.feeds import Feed, Given, as_batch
+from onnxq.core.given import imported, is_given
 from onnxq.core.npz import opened
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError, first_line
@@ -126,7 +124,7 @@ def open_feeds(spec: str) -> FeedFiles | FeedFunction | None:
         OnnxqError: it cannot be opened.
     """
     path = Path(spec)
-    if spec.rpartition(":")[0].endswith(".py"):
+    if is_given(spec):
         return FeedFunction(spec, imported(spec, "data"))
     if path.is_dir():
         try:
@@ -156,29 +154,3 @@ def read_feed(path: Path) -> Given:
         raise OnnxqError(f"{path}: no such file") from error
     except Exception as error:  # of damaged files, of many kinds
         raise OnnxqError(f"{path}: not an .npy file, or a damaged one ({first_line(error)})") from error
-
-
-def imported(spec: str, option: str) -> Callable[..., Any]:
-    """What ``module.py:name`` names.
-
-    Raises:
-        OnnxqError: there is no such file or name, or the file fails.
-    """
-    file, _, name = spec.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise OnnxqError(f"`{option}` {spec}: no such file {file}")
-    found = importlib.util.spec_from_file_location(f"onnxq_given_{path.stem}", path)
-    assert found is not None and found.loader is not None  # of a .py file
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses look their module up
-    if (folder := str(path.parent.resolve())) not in sys.path:
-        sys.path.insert(0, folder)  # what lies beside it can be imported, as where it is run
-    try:
-        found.loader.exec_module(module)
-    except Exception as error:  # of somebody else's program
-        raise OnnxqError(f"`{option}` {spec}: {type(error).__name__}: {first_line(error)}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise OnnxqError(f"`{option}` {spec}: {file} has no function {name}")
-    return function
