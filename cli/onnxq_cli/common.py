@@ -19,20 +19,10 @@ from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.feeds import FeedFiles, FeedFunction, FeedLoader, open_feeds
 from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import Preprocessing
+from onnxq.data.presets import PRESETS
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import files_beside, load_model, metadata
+from onnxq.graph.model_files import files_beside, input_shape, load_model, metadata
 from onnxq.runtime.providers import resolve_provider
-
-PRESETS = {
-    "imagenet": Preprocessing(),
-    "imagenet-299": Preprocessing(input_size=(3, 299, 299), resize=342, crop=299),
-    "cifar": Preprocessing(
-        input_size=(3, 32, 32), resize=None, crop=None, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
-    ),
-    "cifar-224": Preprocessing(resize=224, crop=224),
-    "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),
-    "demo-32": Preprocessing(input_size=(3, 32, 32), resize=32, crop=32, mean=(0.45,) * 3, std=(0.25,) * 3),
-}
 
 BATCH_SIZE = 16
 # As fast as processes on a few cores, and no second interpreter to start; on many cores threads wait for each other.
@@ -135,7 +125,10 @@ def make_loader(
     if feeds is not None:
         return FeedLoader(feeds, choose(len(feeds), count), count)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
-    preprocessing = PRESETS[preset] if preset else Preprocessing.from_metadata(metadata(load_model(model)))
+    network = load_model(model)
+    preprocessing = Preprocessing.from_metadata(metadata(network))
+    if preset:
+        preprocessing = PRESETS[preset].for_shape(input_shape(network))
     preprocessing = preprocessing or Preprocessing.from_metadata(known)
     if preprocessing is not None and known not in ({}, preprocessing.to_metadata()):
         raise OnnxqError(
@@ -145,7 +138,9 @@ def make_loader(
     dataset = open_dataset(data, purpose, classes)
     if preprocessing is None:
         if not (isinstance(dataset, Arrays) and dataset.ready):
-            raise click.UsageError(f"{model} does not say how to preprocess images; give --preset")
+            raise click.UsageError(
+                f"{model} does not say how to preprocess images; give --preset, or let `onnxq preprocess` say it"
+            )
         preprocessing = Preprocessing()  # not used: the arrays are taken as they are
     return Loader(
         dataset,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from onnxq.data.presets import PRESETS
 from onnxq.graph.model_files import metadata, save_model
-from onnxq_cli.common import PRESETS, check_outputs, size_text
+from onnxq_cli.common import check_outputs, size_text
 
 
 @click.command("export")

@@ -18,6 +18,7 @@ from onnxq_cli.words import OPTIONS, in_options
 COMMANDS = {
     "export": "torchvision model to ONNX",
     "import-apot": "checkpoint of the published APoT system to a quantized file",
+    "preprocess": "say in a model how images become its input",
     "calibrate": "observe a model's activations on images",
     "equalize": "even out the ranges of channels, in float",
     "quantize": "rewrite a model at 2 to 8 bits",

@@ -133,14 +133,14 @@ class Loader:
         return Batch(images, labels)
 
     def _array(self, images: list[NDArray[Any]]) -> NDArray[np.float32]:
-        """Images of one shape as float32 [N, C, H, W]."""
+        """Images of one shape as float32 [N, C, H, W], or as the preprocessing has them."""
         if images[0].dtype != np.uint8:  # ready for the model
             return np.stack(images)
         height, width, channels = images[0].shape
         array = empty((len(images), channels, height, width), pinned=self.pinned)
         for pixels, place in zip(images, array, strict=True):
             self.preprocessing.normalize(pixels, place)
-        return array
+        return array if self.preprocessing.layout == "nchw" else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
 
 def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:

@@ -1,10 +1,14 @@
 """Preprocessing of images: it travels in the model's metadata, in the keys below, each a JSON value.
 
 input_size     [channels, height, width]
-resize         short side in pixels, or null
+resize         in pixels: one number, or height and width; or null
+fit            what becomes that size: 'short' (the short side), 'stretch', 'letterbox' or 'height'
 crop           side of the centre crop in pixels, or null
-mean, std      per channel, of pixels scaled to 0 .. 1
+scale          what pixels of 0 .. 255 are multiplied by first
+mean, std      per channel, of scaled pixels
 interpolation  'bilinear' or 'bicubic'
+color          order of channels, 'rgb' or 'bgr'
+layout         of batches, 'nchw' or 'nhwc'
 
 A part of ``data``, read by the command line and written by ``export``.
 """
@@ -12,7 +16,7 @@ A part of ``data``, read by the command line and written by ``export``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,10 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onnxq.core.checks import number, one_of
+from onnxq.data.fitting import FITS
 from onnxq.errors import OnnxqError
 
-MOST_PIXELS = 64 * 10**6  # of an image, decoded or resized
 LARGEST = 8192  # pixels a side
+TO_ONE = 1 / 255
+COLORS = ("rgb", "bgr")
+LAYOUTS = ("nchw", "nhwc")
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -36,11 +44,15 @@ class Preprocessing:
     """How an image becomes the model's input; the defaults are ImageNet's."""
 
     input_size: tuple[int, int, int] = (3, 224, 224)
-    resize: int | None = 256
+    resize: int | tuple[int, int] | None = 256
     crop: int | None = 224
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+    fit: str = "short"
+    scale: float = TO_ONE
+    color: str = "rgb"
+    layout: str = "nchw"
 
     @staticmethod
     def from_metadata(values: Mapping[str, str]) -> Preprocessing | None:
@@ -64,8 +76,8 @@ class Preprocessing:
 
     def to_metadata(self) -> dict[str, str]:
         """As metadata_props."""
-        texts = {name: json.dumps(value) for name, value in asdict(self).items()}
-        return {**texts, "interpolation": self.interpolation}
+        values = {name: value for name, value in asdict(self).items() if name in ALWAYS or value != DEFAULTS[name]}
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
     def checked(self) -> Preprocessing:
         """Itself, if it makes sense.
@@ -76,7 +88,8 @@ class Preprocessing:
         if not isinstance(self.interpolation, str):
             raise OnnxqError("preprocessing: `interpolation` must be a word")
         numbers = [*_sequence(self.input_size), *_sequence(self.mean), *_sequence(self.std)]
-        sizes = [size for size in (self.resize, self.crop) if size is not None]
+        resize = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        sizes = [size for size in (*resize, self.crop) if size is not None]
         if not all(isinstance(value, (int, float)) and -1e9 < value < 1e9 for value in numbers) or not all(
             isinstance(size, int) and 0 < size <= LARGEST for size in sizes
         ):
@@ -89,31 +102,53 @@ class Preprocessing:
             raise OnnxqError(
                 f"preprocessing does not fit together: size {self.input_size}, mean {self.mean}, std {self.std}"
             )
-        if self.interpolation not in _FILTERS:
-            raise OnnxqError(f"unknown interpolation {self.interpolation!r}; use {' or '.join(_FILTERS)}")
+        problems = [
+            *one_of("interpolation", self.interpolation, tuple(_FILTERS)),
+            *one_of("fit", self.fit, tuple(FITS)),
+            *one_of("color", self.color, COLORS),
+            *one_of("layout", self.layout, LAYOUTS),
+            *number("scale", self.scale, 1e-9, 1e9),
+        ]
+        if len(resize) not in (1, 2) or (len(resize) == 2 and None in resize):
+            problems.append("`resize` must be one number, or height and width")
+        if problems:
+            raise OnnxqError(f"preprocessing: {problems[0]}")
         return self
+
+    def for_shape(self, shape: Sequence[object]) -> Preprocessing:
+        """The same for a network whose input has this shape, where sizes are made to fit: what it fixes is the size."""
+        sizes = shape[2:4] if self.layout == "nchw" else shape[1:3]
+        if len(shape) != 4 or self.fit not in ("stretch", "letterbox", "height") or not isinstance(self.resize, tuple):
+            return self
+        height, width = (
+            size if isinstance(size, int) and size > 0 else own for size, own in zip(sizes, self.resize, strict=True)
+        )
+        return replace(self, resize=(height, width), input_size=(self.input_size[0], height, width))
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop, as torchvision does with PIL images: uint8 [H, W, channels]."""
         image = image.convert("RGB" if self.input_size[0] == 3 else "L")
-        if self.resize is not None and min(image.size) != self.resize:
-            short, long = min(image.size), int(self.resize * max(image.size) / min(image.size))  # torchvision truncates
-            size = (self.resize, long) if image.width == short else (long, self.resize)
-            if size[0] * size[1] > MOST_PIXELS:
-                raise OnnxqError(
-                    f"an image of {image.width} x {image.height} would become one of {size[0]} x {size[1]}"
-                )
-            image = image.resize(size, _FILTERS[self.interpolation])
+        if self.resize is not None:
+            size = self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
+            image = FITS[self.fit](image, size, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)
             image = image.crop((left, top, left + self.crop, top + self.crop))
         array = np.asarray(image)
-        return array.reshape(*array.shape[:2], -1)
+        array = array.reshape(*array.shape[:2], -1)
+        return np.ascontiguousarray(array[..., ::-1]) if self.color == "bgr" else array
 
     def normalize(self, pixels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-        """uint8 [H, W, channels] into float32 [channels, H, W]: (x / 255 - mean) / std."""
+        """uint8 [H, W, channels] into float32 [channels, H, W]: (x * scale - mean) / std."""
         for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
             plane = out[channel]
-            np.divide(pixels[..., channel], np.float32(255), out=plane)
+            if self.scale == TO_ONE:  # exactly what torchvision computes
+                np.divide(pixels[..., channel], np.float32(255), out=plane)
+            else:
+                np.multiply(pixels[..., channel], np.float32(self.scale), out=plane)
             plane -= np.float32(mean)
             plane /= np.float32(std)
+
+
+DEFAULTS = asdict(Preprocessing())
+ALWAYS = ("input_size", "resize", "crop", "mean", "std", "interpolation")  # what the first version knew

@@ -137,5 +137,6 @@ def for_size(implied: Preprocessing, size: int) -> Preprocessing:
     """Small inputs are taken as they are; larger ones keep the ratio of resize to crop."""
     if size < 128:
         return replace(implied, input_size=(3, size, size), resize=None, crop=None)
-    ratio = (implied.resize or size) / (implied.crop or size)
+    resize = implied.resize if isinstance(implied.resize, int) else size
+    ratio = resize / (implied.crop or size)
     return replace(implied, input_size=(3, size, size), resize=round(size * ratio), crop=size)

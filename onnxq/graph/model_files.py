@@ -162,6 +162,15 @@ def fixed_batch_size(model: onnx.ModelProto) -> int | None:
     return None
 
 
+def input_shape(model: onnx.ModelProto) -> list[int | None]:
+    """Of the first input that is no weight; None for what is free."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for entry in model.graph.input:
+        if entry.name not in weights:
+            return [size.dim_value if size.dim_value > 0 else None for size in entry.type.tensor_type.shape.dim]
+    return []
+
+
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """The model's metadata_props."""
     return {entry.key: entry.value for entry in model.metadata_props}

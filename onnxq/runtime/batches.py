@@ -158,8 +158,8 @@ def _check_shape(declared: Sequence[object], array: NDArray[Any], name: str, of:
     given, what = list(array.shape), f" for input {of}" if of is not None else ""
     if len(wanted) != array.ndim:
         raise OnnxqError(
-            f"{name} takes {len(wanted)} axes{what}, {_text(declared)}, the data has {array.ndim}, {given}: is it the "
-            "data of this model?"
+            f"{name} takes images of shape {_text(declared)}{what}, {len(wanted)} axes; the data has {array.ndim}, "
+            f"{given}: is it the data of this model?"
         )
     if all(fits[1:]):
         raise OnnxqError(

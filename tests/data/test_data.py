@@ -129,7 +129,7 @@ def test_preprocessing_travels_in_metadata():
     assert Preprocessing.from_metadata({}) is None
     with pytest.raises(OnnxqError, match="does not fit together"):
         Preprocessing.from_metadata({"mean": "[0.5]", "std": "[0.5]"})
-    with pytest.raises(OnnxqError, match="unknown interpolation"):
+    with pytest.raises(OnnxqError, match="no 'nearest'"):
         Preprocessing.from_metadata({**want.to_metadata(), "interpolation": "nearest"})
 
 

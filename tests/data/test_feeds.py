@@ -102,7 +102,7 @@ def test_wrong_batches_are_told(two_inputs, random, tmp_path):
         ({"image": good["image"]}, "has the inputs image, numbers, the batch has image"),
         ({**good, "numbers": good["numbers"][:1]}, "differ in their first axis"),
         ({**good, "numbers": good["numbers"].astype(np.int64)}, "input numbers takes float32, the batch has int64"),
-        ({**good, "image": good["image"][:, 0]}, "takes 4 axes for input image"),
+        ({**good, "image": good["image"][:, 0]}, "for input image, 4 axes; the data has 3"),
         ({**good, "numbers": good["numbers"][:, :5]}, "it has 5 channels instead of 6"),
         ({}, "a batch must be an array, or arrays by name"),
         ([1, 2], "images must be arrays of float32"),

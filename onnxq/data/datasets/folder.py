@@ -9,7 +9,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from onnxq.data.datasets.base import BadImageError
-from onnxq.data.preprocessing import MOST_PIXELS
+from onnxq.data.fitting import MOST_PIXELS
 from onnxq.errors import OnnxqError
 
 UNDECODABLE = (
