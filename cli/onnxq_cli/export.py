@@ -36,7 +36,9 @@ def command(
     keep_batch_norm: bool,
     preset: str | None,
 ) -> None:
-    """Export the torchvision classification model ARCH: opset 21, dynamic batch, batch norm folded.
+    """Export the torchvision model ARCH (classification, segmentation, detection): opset 21, batch norm folded.
+
+    Of a detector what it computes for all anchors, before boxes are chosen.
 
     \b
     onnxq export resnet50 -o resnet50.onnx
@@ -57,5 +59,7 @@ def command(
     )
     save_model(model, output)
     values = metadata(model)
-    shape = f"{values['num_classes']} classes, input {values['input_size']}"
+    outputs = ", ".join(entry.name for entry in model.graph.output)
+    made = f"{values['num_classes']} classes" if "num_classes" in values else f"outputs {outputs}"
+    shape = f"{made}, input {values['input_size']}"
     click.echo(f"{output}: {arch}, {shape}, {size_text(model.ByteSize())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import onnx
 import torch
@@ -18,11 +19,18 @@ INPUT, OUTPUT = "input", "logits"
 
 
 def export_module(
-    model: torch.nn.Module, preprocessing: Preprocessing, *, name: str, hint: str = "", keep_batch_norm: bool = False
+    model: torch.nn.Module,
+    preprocessing: Preprocessing,
+    *,
+    name: str,
+    hint: str = "",
+    keep_batch_norm: bool = False,
+    outputs: Sequence[str] = (OUTPUT,),
 ) -> onnx.ModelProto:
-    """Export a classification network: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
+    """Export a network: opset 21, dynamic batch, batch norm folded, preprocessing in the metadata.
 
     Args:
+        outputs: names of what it makes.
         name: what it is called, in metadata and messages. hint: added to the message of a failed export.
         keep_batch_norm: leave it beside its layers (torch and onnxq fold it otherwise).
 
@@ -40,7 +48,7 @@ def export_module(
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=list(outputs),
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 external_data=False,
                 verbose=False,
@@ -61,8 +69,10 @@ def export_module(
     graph = to_graph(exported)
     normalize(graph, keep_batch_norm=keep_batch_norm)
     folded = to_model(graph, exported)
-    class_count = folded.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    set_metadata(folded, {**preprocessing.to_metadata(), "model": name, "num_classes": str(class_count)})
+    facts = {"model": name}
+    if tuple(outputs) == (OUTPUT,):
+        facts["num_classes"] = str(folded.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
+    set_metadata(folded, {**preprocessing.to_metadata(), **facts})
     return folded
 
 

@@ -1,4 +1,4 @@
-"""torchvision classification models to ONNX. A part of ``export``, called by the command line; it needs torch."""
+"""torchvision models to ONNX. A part of ``export``, called by the command line; it needs torch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ import torchvision
 
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.export.module import export_module
+from onnxq.export.dense import as_tensors
+from onnxq.export.dense import implied as dense_preprocessing
+from onnxq.export.module import OUTPUT, export_module
 from onnxq.export.small_stems import with_small_stem
 from onnxq.export.state import load_state
 
 PUBLISHED = {"squeezenet_v0": "squeezenet1_0", "squeezenet_v1": "squeezenet1_1"}
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 SMALL = 32  # pixels, with a small stem
+DENSE = (torchvision.models.segmentation, torchvision.models.detection)
+MODULES = (torchvision.models, *DENSE)
 
 
 def model_names() -> list[str]:
-    """Every classification model that torchvision has."""
-    return list(torchvision.models.list_models(module=torchvision.models))
+    """Every classification, segmentation and detection model that torchvision has."""
+    return [name for module in MODULES for name in torchvision.models.list_models(module=module)]
 
 
 def export_model(
@@ -61,8 +65,17 @@ def export_model(
         size = SMALL
     if size is not None:
         chosen = for_size(chosen, size)
+    names: tuple[str, ...] = (OUTPUT,)
+    if _is_dense(arch):
+        model = as_tensors(model)
+        names = model.outputs  # type: ignore[assignment]  # which such modules have
     hint = "" if small_stem else " (too small? there is `small_stem`)"
-    return export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm)
+    return export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm, outputs=names)
+
+
+def _is_dense(arch: str) -> bool:
+    """Whether it is a segmentation or a detection model."""
+    return any(arch in torchvision.models.list_models(module=module) for module in DENSE)
 
 
 def published_name(
@@ -84,17 +97,10 @@ def _build(
 ) -> tuple[torch.nn.Module, Preprocessing]:
     """The model, and the preprocessing of its published weights."""
     published = torchvision.models.get_model_weights(arch).DEFAULT
-    preset = published.transforms()
-    crop = preset.crop_size[0]
-    implied = Preprocessing(
-        input_size=(3, crop, crop),
-        resize=preset.resize_size[0],
-        crop=crop,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-        interpolation=preset.interpolation.value,
-    )
     options: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if _is_dense(arch):
+        options["weights_backbone"] = None
+    implied = _implied(arch, published, options)
     if arch in ("inception_v3", "googlenet"):
         options["init_weights"] = False  # saves minutes; weights are loaded or meant to be arbitrary
 
@@ -133,8 +139,26 @@ def _build(
     return model, implied
 
 
+def _implied(arch: str, published: Any, options: dict[str, Any]) -> Preprocessing:
+    """The preprocessing of published weights."""
+    preset = published.transforms()
+    if _is_dense(arch):
+        return dense_preprocessing(torchvision.models.get_model(arch, weights=None, **options), preset)
+    crop = preset.crop_size[0]
+    return Preprocessing(
+        input_size=(3, crop, crop),
+        resize=preset.resize_size[0],
+        crop=crop,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        interpolation=preset.interpolation.value,
+    )
+
+
 def for_size(implied: Preprocessing, size: int) -> Preprocessing:
-    """Small inputs are taken as they are; larger ones keep the ratio of resize to crop."""
+    """Small inputs are taken as they are; larger ones keep the ratio of resize to crop; what is stretched stays so."""
+    if isinstance(implied.resize, tuple):
+        return replace(implied, input_size=(3, size, size), resize=(size, size))
     if size < 128:
         return replace(implied, input_size=(3, size, size), resize=None, crop=None)
     resize = implied.resize if isinstance(implied.resize, int) else size
