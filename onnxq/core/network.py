@@ -42,6 +42,7 @@ class Network:
         ranks: number of dimensions of tensors, where it is known.
         feature_maps: tensors with images and channels, unlike what graphs compute shapes with; empty where shapes were
             not inferred.
+        stored: weights of other nodes (ConvTranspose, recurrent ones), which alone are quantized.
         unreached: names of layers that lie inside If or Loop, where they are not quantized.
     """
 
@@ -51,6 +52,7 @@ class Network:
     outputs: tuple[str, ...]
     ranks: dict[str, int]
     feature_maps: frozenset[str] = frozenset()
+    stored: tuple[Layer, ...] = ()
     unreached: tuple[str, ...] = ()
 
     @cached_property

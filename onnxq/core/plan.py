@@ -28,6 +28,7 @@ class Plan:
         biases: node -> float32 [C], where it is not that of the float network.
         rounded_parameters: rounds the bias of a layer, given its name and a vector, and what an unfolded batch norm
             holds, given None and a vector; None where these stay in float.
+        stored: names of the nodes whose one input is a quantized weight; see ``Network.stored``.
         exact_products: layers' products are exact; otherwise every product and sum is rounded to the output's format.
     """
 
@@ -39,3 +40,4 @@ class Plan:
     biases: dict[str, Float32] = field(default_factory=dict)
     rounded_parameters: Callable[[str | None, Float32], Float32] | None = None
     exact_products: bool = True
+    stored: tuple[str, ...] = ()

@@ -24,7 +24,11 @@ Float32 = NDArray[np.float32]
 
 
 def decide(
-    layers: Sequence[Layer], points: Sequence[QuantPoint], statistics: Statistics | None, recipe: Recipe
+    layers: Sequence[Layer],
+    points: Sequence[QuantPoint],
+    statistics: Statistics | None,
+    recipe: Recipe,
+    stored: Sequence[Layer] = (),
 ) -> Plan:
     """Choose everything.
 
@@ -34,12 +38,15 @@ def decide(
         layers: of the network. points: where quantizers sit in it (``recipe.points``).
         statistics: of the points' tensors; None will do where only weights are quantized.
         recipe: resolved.
+        stored: weights that alone are quantized (``Network.stored``).
 
     Raises:
         OnnxqError: nothing is left to quantize, a tensor has no statistics, or a pattern matches no layer.
     """
     by_name = {layer.name: layer for layer in layers}
-    chosen = recipe.chosen(layers)
+    all_chosen = recipe.chosen([*layers, *stored])
+    chosen = [layer for layer in all_chosen if layer.name in by_name]
+    alone = [layer for layer in all_chosen if layer.name not in by_name]
     names = {layer.name for layer in chosen}
     kept: dict[str, QuantPoint] = {}
     activations: dict[str, ActivationParams] = {}
@@ -65,9 +72,10 @@ def decide(
         layers=tuple(layer.name for layer in chosen),
         points=kept,
         activations=activations,
-        weights=_weights(chosen, recipe),
+        weights=_weights(all_chosen, recipe),
         rounded_parameters=_parameter_rounding(chosen, recipe),
         exact_products=recipe.exact_products,
+        stored=tuple(layer.name for layer in alone),
     )
 
 

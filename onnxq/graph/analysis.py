@@ -15,6 +15,7 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network, Node
 from onnxq.errors import OnnxqError
 from onnxq.graph.clamps import clamp_from_zero
+from onnxq.graph.stored_weights import stored_weights
 
 LAYERS = ("Conv", "Gemm")
 
@@ -32,6 +33,7 @@ def network_of(graph: gs.Graph) -> Network:
         outputs=tuple(tensor.name for tensor in graph.outputs),
         ranks=_ranks(graph),
         feature_maps=frozenset(tensor.name for tensor in [*graph.inputs, *_made(graph)] if _is_feature_map(tensor)),
+        stored=tuple(stored_weights(graph)),
         unreached=tuple(_inside_subgraphs(graph)),
     )
 

@@ -17,6 +17,7 @@ from onnxq.graph.integer_form import integer_form
 from onnxq.graph.linear_layers import products_to_gemms
 from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
+from onnxq.graph.stored_weights import write_stored_weights
 
 # attributes of Constant other than a tensor
 SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
@@ -38,6 +39,7 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False, keep_batch_
     changed |= pool_means(graph)
     changed |= for_integer_kernels and integer_form(graph)
     changed |= name_nodes(graph)
+    changed |= write_stored_weights(graph)
     graph.cleanup().toposort()
     return changed
 

@@ -6,10 +6,11 @@ from collections import Counter
 
 import onnx_graphsurgeon as gs
 
-from onnxq.graph.matching import is_float_constant
+from onnxq.graph.matching import is_float_constant, maker_of
+from onnxq.graph.stored_weights import PLACES
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
-LEAST_RANK = 2  # of a weight; vectors are biases, and parameters of normalization
+WEIGHTS = {"Conv": (1,), "Gemm": (0, 1), "MatMul": (0, 1), **PLACES}  # inputs that can be weights
+LEAST_RANK = 2  # of a weight
 
 
 def float_weights(graph: gs.Graph) -> Counter[str]:
@@ -23,8 +24,15 @@ def float_weights(graph: gs.Graph) -> Counter[str]:
     while pending:
         for node in pending.pop().nodes:
             pending += [inner for inner in node.attrs.values() if isinstance(inner, gs.Graph)]
-            for tensor in node.inputs if node.op in WEIGHTED else ():
+            places = [place for place in WEIGHTS.get(node.op, ()) if place < len(node.inputs)]
+            for tensor in (_weight(node.inputs[place]) for place in places):
                 if is_float_constant(tensor) and len(tensor.shape) >= LEAST_RANK and id(tensor) not in seen:
                     seen.add(id(tensor))
                     found[node.op] += int(tensor.values.size)
     return found
+
+
+def _weight(tensor: gs.Tensor) -> gs.Tensor:
+    """What a Transpose in front of a node moves, or the tensor itself."""
+    maker = maker_of(tensor, "Transpose")
+    return maker.inputs[0] if maker is not None else tensor

@@ -54,6 +54,8 @@ def quantize_linear(graph: gs.Graph, plan: Plan) -> tuple[str, ...]:
             reader.inputs[1] = dequantized
             if integer_biases:
                 write_integer_bias(graph, names, reader, params)
+        for reader in [node for node in weight.outputs if node.name in plan.stored]:
+            reader.inputs[0] = dequantized
     write_operands(graph, names, plan.target)
     move_codes(graph, names, plan.target.moves_codes)
     return qdq_notes(plan)

@@ -29,3 +29,5 @@ def write_weights(graph: gs.Graph, plan: Plan) -> None:
         write_calls(graph, names, name, calls, result)
         for reader in [node for node in weight.outputs if node.name in layers and node.inputs[1] is weight]:
             reader.inputs[1] = result
+        for reader in [node for node in weight.outputs if node.name in plan.stored]:
+            reader.inputs[0] = result

@@ -8,6 +8,7 @@ import torch
 import torchvision
 from helpers import run
 
+import onnxq
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
 from onnxq.export.small_stems import with_small_stem
@@ -117,3 +118,34 @@ def test_weights_that_do_not_fit_or_are_damaged(tmp_path):
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(OnnxqError, match="not a PyTorch state dict"):
         export_model("squeezenet1_1", weights=str(state))
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "outputs"),
+    [
+        ("lraspp_mobilenet_v3_large", 64, ["out"]),
+        ("ssdlite320_mobilenet_v3_large", 96, ["cls_logits", "bbox_regression"]),
+    ],
+)
+def test_networks_for_segmentation_and_detection(arch, size, outputs):
+    """As torch computes them, preprocessing included; quantized, all their weights are codes."""
+    import torch
+    import torchvision
+
+    model = export_model(arch, weights="none", size=size)
+    assert [entry.name for entry in model.graph.output] == outputs
+    said = Preprocessing.from_metadata(metadata(model))
+    assert said is not None and (said.fit, said.resize, said.crop) == ("stretch", (size, size), None)
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(arch, weights=None, weights_backbone=None).eval()
+    x = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
+    with torch.no_grad():
+        if outputs == ["out"]:
+            wanted = [network(torch.from_numpy(x))["out"]]
+        else:
+            found = network.head(list(network.backbone(torch.from_numpy(x)).values()))
+            wanted = [found[name] for name in outputs]
+    for got, want in zip(run(model, {"input": x}, native=False), wanted, strict=True):
+        np.testing.assert_allclose(got, want.numpy(), atol=2e-3 * float(want.abs().max()))
+    result = onnxq.quantize(model, None, onnxq.Recipe.of(weight_bits=8, act_bits=None))
+    assert result.share == 1
