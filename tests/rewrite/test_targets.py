@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import exact_session, images, parse, small_network
+from helpers import exact_session, images, parse, run, small_network
 
 import onnxq
 from onnxq.recipe import Recipe
@@ -88,3 +88,30 @@ def test_openvino_takes_signed_activations_too(tmp_path):
     assert {layer.why for layer in onnxq.check(tmp_path / "arm.onnx", "qnn").in_float} == {
         "its input is INT8, not UINT8"
     }
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "onnxruntime"}, {"target": "arm"}], ids=str)
+def test_the_tail_of_a_detector_stays_in_float(options, random):
+    """Boxes of hundreds of pixels and scores up to 1 in one tensor, behind an exponential: no quantizer mixes them."""
+    model = parse(
+        """yolo (float[n,3,8,8] x) => (float[n,m,7] boxes) {
+            c = Conv <pads = [1,1,1,1]> (x, w)  r = Relu(c)  h = Conv(r, v)
+            place, size, score = Split <axis = 1, num_outputs = 3> (h)
+            e = Exp(size)  grown = Mul(e, stride)  moved = Mul(place, stride)  sure = Sigmoid(score)
+            all = Concat <axis = 1> (moved, grown, sure)  flat = Reshape(all, shape)  boxes = Transpose <perm = [0,2,1]> (flat)
+        }""",
+        {
+            "w": random.normal(size=(6, 3, 3, 3)).astype(np.float32) * 0.3,
+            "v": random.normal(size=(7, 6, 1, 1)).astype(np.float32) * 0.3,
+            "stride": np.float32(64),
+            "shape": np.int64([0, 7, -1]),
+        },
+    )
+    x = random.normal(size=(8, 3, 8, 8)).astype(np.float32)
+    result = onnxq.quantize(model, None, Recipe.of(act_bits=8, weight_bits=8, **options), images=[x])
+    behind = {"e", "grown", "moved", "sure", "all", "flat", "boxes"}
+    assert not behind & set(result.plan.activations)
+    want, got = (run(each, {"x": x}, native=None)[0].astype(np.float64) for each in (model, result.model))
+    for part in (slice(0, 3), slice(3, 5), slice(5, 7)):
+        error = np.square(want[..., part] - got[..., part]).sum() / np.square(want[..., part]).sum()
+        assert error < 0.01, part
