@@ -71,6 +71,8 @@ class Preprocessing:
                     value = json.loads(text)
                 except (ValueError, RecursionError):  # ValueError: a number of thousands of digits, too
                     value = text  # a bare word
+                if name in ("color", "layout") and isinstance(value, str):
+                    value = value.lower()  # others write RGB and NCHW
                 fields[name] = tuple(value) if isinstance(value, list) else value
         return replace(Preprocessing(), **fields).checked()
 

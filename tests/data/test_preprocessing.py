@@ -126,6 +126,11 @@ def test_a_model_that_says_how(tmp_path):
         assert done.exit_code != 0 and said_wrong in done.output + str(done.exception), options
 
 
+def test_models_of_other_tools_that_say_it_in_capitals():
+    said = {**Preprocessing().to_metadata(), "color": "RGB", "layout": "NCHW"}
+    assert Preprocessing.from_metadata(said) == Preprocessing()
+
+
 def test_channels_last(tmp_path, random):
     """A network that reads [N, H, W, C], as those of TensorFlow do."""
     from onnxq.data.datasets import open_dataset
