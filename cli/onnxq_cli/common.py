@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +124,9 @@ def make_loader(
     """
     feeds = open_feeds(data)
     if feeds is not None:
-        return FeedLoader(feeds, choose(len(feeds), count), count)
+        if unused := [name for name, value in (("preset", preset), ("classes", classes), ("cache", cache)) if value]:
+            raise click.UsageError(f"--{unused[0]} does nothing for arrays, which are taken as they are ({data})")
+        return FeedLoader.of(feeds, count, batch_size)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     network = load_model(model)
     preprocessing = Preprocessing.from_metadata(metadata(network))
@@ -162,7 +165,8 @@ def check_outputs(*outputs: str | None, models: Sequence[str], inputs: Sequence[
         inputs: other files, folders and data sets (``--data``) that are read.
     """
     read: list[str | Path] = [*models, *(path for model in models for path in files_beside(model))]
-    read += [path for given in inputs if given for path in (given, given.partition(":")[2]) if path]
+    for given in filter(None, inputs):  # a file, kind:FILE, or module.py:name
+        read += [path for path in (given, given.partition(":")[2], given.rpartition(":")[0]) if path]
     written: dict[str, str] = {}
     for output in outputs:
         if output is not None:
@@ -192,7 +196,18 @@ def write_json(path: str | None, content: object) -> None:
     """Write the ``--json`` file, if one was asked for."""
     if path is not None:
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+            temporary.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(content: object) -> object:
+    """What JSON can hold: numbers that are not finite as text ("inf", "-inf", "nan"), paths as text."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else str(content)
+    if isinstance(content, dict):
+        return {str(name): _plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_plain(value) for value in content]
+    return str(content) if isinstance(content, Path) else content
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

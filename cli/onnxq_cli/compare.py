@@ -66,7 +66,7 @@ def command(
         click.echo(tensors_table(each.tensors[:worst]))
         if len(each.tensors) > worst:
             click.echo(f"and {len(each.tensors) - worst} more (--worst, --json FILE)")
-    write_json(json_path, [_plain(each) for each in found])
+    write_json(json_path, [dataclasses.asdict(each) for each in found])
 
 
 def outputs_table(found: list[Comparison]) -> str:
@@ -77,7 +77,11 @@ def outputs_table(found: list[Comparison]) -> str:
             same = f"{100 * output.same_argmax:.1f} %" if output.same_argmax is not None else ""
             if output.shapes_differ:
                 same = f"{output.shapes_differ} batches of other shapes"
-            cells = [_decibels(output.sqnr), f"{output.cosine:.5f}", f"{output.largest:.3g}", same]
+            cosine, largest = (
+                "" if value is None else f"{value:{spec}}"
+                for value, spec in ((output.cosine, ".5f"), (output.largest, ".3g"))
+            )
+            cells = [_decibels(output.sqnr), cosine, largest, same]
             rows.append([show_path(each.path), printable(output.name), *cells])
     return table(["model", "output", "SQNR dB", "cosine", "largest error", "same argmax"], rows)
 
@@ -99,19 +103,3 @@ def tensors_table(tensors: tuple[ComparedTensor, ...]) -> str:
 
 def _decibels(value: float | None) -> str:
     return "" if value is None else "exact" if value == math.inf else f"{value:.1f}"
-
-
-def _plain(found: Comparison) -> dict[str, Any]:
-    """As JSON has it, where there is no infinity: null stands for it."""
-
-    def finite(value: Any) -> Any:
-        if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        if isinstance(value, dict):
-            return {key: finite(each) for key, each in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [finite(each) for each in value]
-        return str(value) if isinstance(value, Path) else value
-
-    plain: dict[str, Any] = finite(dataclasses.asdict(found))
-    return plain

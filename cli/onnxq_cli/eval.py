@@ -78,7 +78,7 @@ def command(
     \b
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     """
-    check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"]])
+    check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"], *metrics])
     loader = make_loader(models[0], data, "test", images, provider, **loading)
     metrics = (
         tuple(dict.fromkeys(map(metric_name, metrics)))
@@ -87,6 +87,8 @@ def command(
     )
     logs = Logs(csv_path, line_path, metrics)
     logs.check()
+    if shuffle is not None and not len(loader.indices):
+        raise click.UsageError("--shuffle: what a function yields comes in its order")
     if shuffle is not None:
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
     names = ", ".join(Path(model).name for model in models)

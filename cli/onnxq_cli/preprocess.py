@@ -51,7 +51,12 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
             raise click.UsageError("-o FILE is missing: where the model goes that says so")
         click.echo(str(known) if known is not None else f"{model} does not say how to preprocess images")
         return
-    channels = start.input_size[0]
+    channels = _channels(input_shape(network), asked.get("layout", start.layout)) or start.input_size[0]
+    if channels != start.input_size[0]:
+        mean, std = (sum(values) / len(values) for values in (start.mean, start.std))
+        start = replace(
+            start, input_size=(channels, *start.input_size[1:]), mean=(mean,) * channels, std=(std,) * channels
+        )
     for name in asked:
         if name in READERS:
             asked[name] = READERS[name](asked[name], f"--{name} {asked[name]}")
@@ -70,6 +75,11 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
     set_metadata(network, made.checked().to_metadata())
     save_model(network, output)
     click.echo(f"{output}: {made}")
+
+
+def _channels(shape: list[int | None], layout: str) -> int | None:
+    """Of the input of a network, where it says so."""
+    return (shape[1] if layout == "nchw" else shape[3]) if len(shape) == 4 else None
 
 
 def _size(text: str, what: str) -> int | tuple[int, int] | None:

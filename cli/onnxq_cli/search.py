@@ -26,7 +26,7 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
-from onnxq_cli.eval import metric_cells, metric_headings
+from onnxq_cli.eval import WITHOUT_LABELS, metric_cells, metric_headings
 from onnxq_cli.logs import Logs, Row
 
 
@@ -77,14 +77,15 @@ def command(
         raise click.UsageError("--from-last goes with --progressive")
     if bits is not None and step_by_step:
         raise click.UsageError("--widths does not go with --progressive, which takes those of the recipe")
-    chosen_metrics = load_recipe(recipe).metrics or DEFAULT
-    logs = Logs(csv_path, None, chosen_metrics)
-    logs.check()
     statistics = Statistics.load(stats)
     asked = replace(load_recipe(recipe), rounding=Nearest())
     if passes_of(asked, statistics):
         raise OnnxqError(f"`recipe` {recipe}: its `steps` look at images, and search quantizes without: leave them out")
     loader = make_loader(model, data, "test", images, provider, statistics=statistics, **loading)
+    usual = DEFAULT if loader.dataset.class_count else WITHOUT_LABELS
+    chosen_metrics = load_recipe(recipe).metrics or usual
+    logs = Logs(csv_path, None, chosen_metrics)
+    logs.check()
     trials = Trials(Path(model), statistics, loader, chosen_metrics, provider)
     if step_by_step:
         chosen = asked.chosen(trials.layers)

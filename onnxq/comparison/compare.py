@@ -40,9 +40,12 @@ def compare(
     """
     paths = [Path(quantized)] if isinstance(quantized, (str, Path)) else [Path(each) for each in quantized]
     sessions = [make_session(path, provider) for path in (Path(reference), *paths)]
-    names = [output.name for output in sessions[0].get_outputs()]
     for path, session in zip(paths, sessions[1:], strict=True):
-        _check_outputs(names, session, path)
+        _check_outputs(sessions[0], session, path)
+    places = [place for place, output in enumerate(sessions[0].get_outputs()) if _is_of_numbers(output)]
+    if not places:
+        raise OnnxqError(f"{reference}: none of its outputs are numbers")
+    names, *theirs = ([session.get_outputs()[place].name for place in places] for session in sessions)
     tallies = [[OutputTally(name) for name in names] for _ in paths]
     probes = [LayerProbe(reference, path, provider) for path in paths] if layers else []
     images = 0
@@ -56,8 +59,8 @@ def compare(
             check_batch(session, batch, name)
         there = on_device(batch, sessions[0])
         exact = run(sessions[0], names, there)
-        for session, own in zip(sessions[1:], tallies, strict=True):
-            made = run(session, [output.name for output in session.get_outputs()], there)
+        for session, wanted, own in zip(sessions[1:], theirs, tallies, strict=True):
+            made = run(session, wanted, there)
             for tally, one, other in zip(own, exact, made, strict=True):
                 tally.add(one, other, len(batch))
         for probe in probes:
@@ -74,8 +77,13 @@ def compare(
     return found
 
 
-def _check_outputs(names: Sequence[str], session: ort.InferenceSession, path: Path) -> None:
+def _is_of_numbers(output: ort.NodeArg) -> bool:
+    """Not a sequence, a map, or text."""
+    return output.type.startswith("tensor(") and "string" not in output.type
+
+
+def _check_outputs(reference: ort.InferenceSession, session: ort.InferenceSession, path: Path) -> None:
     """By number: what a tool calls them does not matter."""
-    own = [output.name for output in session.get_outputs()]
+    names, own = ([output.name for output in each.get_outputs()] for each in (reference, session))
     if len(own) != len(names):
         raise OnnxqError(f"{path}: it has the outputs {', '.join(own)}, the float file {', '.join(names)}")

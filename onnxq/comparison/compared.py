@@ -11,16 +11,17 @@ class ComparedOutput:
     """An output of a quantized file against that of the float one, over all images.
 
     Attributes:
-        sqnr: 10 log10(sum of y^2 / sum of (y - y^)^2), in dB; infinite where nothing differs.
-        cosine: of the angle between all values of both, as vectors. largest: |y - y^|.
+        sqnr: 10 log10(sum of y^2 / sum of (y - y^)^2), in dB; infinite where nothing differs, minus infinite where NaN
+            or infinity stands against a number.
+        cosine: of the angle between all values of both, as vectors. largest: |y - y^|. All None where no batch counts.
         same_argmax: share of images with the same largest of their values, where the output is [images, values].
         shapes_differ: on so many batches it had another shape, as the boxes that a detector keeps: they do not count.
     """
 
     name: str
-    sqnr: float
-    cosine: float
-    largest: float
+    sqnr: float | None
+    cosine: float | None
+    largest: float | None
     same_argmax: float | None
     shapes_differ: int = 0
 

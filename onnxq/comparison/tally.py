@@ -32,6 +32,7 @@ class OutputTally:
     noise: float = 0.0
     largest: float = 0.0
     images: int = 0
+    batches: int = 0
     same: int | None = 0
     shapes_differ: int = 0
 
@@ -40,15 +41,19 @@ class OutputTally:
         if exact.shape != quantized.shape:
             self.shapes_differ += 1
             return
-        if exact.dtype.kind not in "fiub":
-            self.same = None
-            return
         y, z = exact.astype(np.float64), quantized.astype(np.float64)
+        alike = y == z
+        finite = np.isfinite(y)
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.where(alike, 0, np.abs(y - z))  # infinity is as far from itself as any number
+        apart = np.where(np.isnan(apart), np.inf, apart)
+        y, z = np.where(finite, y, 0), np.where(np.isfinite(z), z, 0)
         self.signal += float(np.square(y).sum())
         self.own += float(np.square(z).sum())
         self.product += float((y * z).sum())
-        self.noise += float(np.square(y - z).sum())
-        self.largest = max(self.largest, float(np.abs(y - z).max(initial=0)))
+        self.noise += float(np.square(apart).sum())
+        self.largest = max(self.largest, float(apart.max(initial=0)))
+        self.batches += 1
         is_scores = exact.ndim > 1 and len(exact) == images and exact[0].size == max(exact.shape[1:]) > 1
         if not is_scores:
             self.same = None
@@ -59,6 +64,8 @@ class OutputTally:
 
     def result(self) -> ComparedOutput:
         """What follows from the sums."""
+        if not self.batches:
+            return ComparedOutput(self.name, None, None, None, None, self.shapes_differ)
         length = math.sqrt(self.signal) * math.sqrt(self.own)
         alike = 1.0 if self.noise == 0 else 0.0
         return ComparedOutput(

@@ -62,7 +62,9 @@ def as_batch(given: Given) -> Batch:
         return given
     if isinstance(given, Mapping):
         return Feed(given)
-    if not isinstance(given, np.ndarray) or given.dtype != np.dtype(np.float32) or not given.ndim:
+    if isinstance(given, np.ndarray) and not given.ndim:
+        raise OnnxqError("images must be arrays of float32 [N, C, H, W], not a single number")
+    if not isinstance(given, np.ndarray) or given.dtype != np.dtype(np.float32):
         kind = getattr(given, "dtype", type(given).__name__)
         raise OnnxqError(f"images must be arrays of float32 [N, C, H, W] in this machine's byte order, not {kind}")
     return given
@@ -83,7 +85,10 @@ def joined(batches: Sequence[Batch]) -> Batch:
             return Feed({name: np.concatenate([feed[name] for feed in feeds]) for name in first.arrays})
         return np.concatenate([batch for batch in batches if not isinstance(batch, Feed)])
     except (ValueError, KeyError) as error:
-        raise OnnxqError("batches of images of different sizes cannot be joined") from error
+        raise OnnxqError(
+            "batches of images of different sizes cannot be joined, as matching outputs and learning scales need: "
+            "leave these `steps` out"
+        ) from error
 
 
 def is_finite(batch: Batch) -> bool:

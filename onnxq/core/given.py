@@ -34,7 +34,7 @@ def imported(spec: str, option: str) -> Callable[..., Any]:
         sys.path.insert(0, folder)  # what lies beside it can be imported, as where it is run
     try:
         found.loader.exec_module(module)
-    except Exception as error:  # of somebody else's program
+    except (Exception, SystemExit) as error:  # of somebody else's program
         raise OnnxqError(f"`{option}` {spec}: {type(error).__name__}: {first_line(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):

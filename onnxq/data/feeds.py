@@ -14,7 +14,8 @@ import numpy as np
 from onnxq.core.feeds import Feed, Given, as_batch
 from onnxq.core.given import imported, is_given
 from onnxq.core.npz import opened
-from onnxq.data.loader import Batch
+from onnxq.data.datasets.folder import has_images
+from onnxq.data.loader import Batch, choose
 from onnxq.errors import OnnxqError, first_line
 
 MOST_BYTES = 2**32  # of an array
@@ -69,7 +70,7 @@ class FeedFunction:
             yield from self.function()
         except OnnxqError:
             raise
-        except Exception as error:  # of somebody else's program
+        except (Exception, SystemExit) as error:  # of somebody else's program
             raise OnnxqError(f"{self.name}: {type(error).__name__}: {first_line(error)}") from error
 
 
@@ -78,30 +79,48 @@ class FeedLoader:
     """An iterable of batches that are ready, in the place of a ``Loader``.
 
     Attributes:
-        dataset: where they come from. indices: which files, in this order. most: images; None for all.
+        dataset: where they come from. indices: which files, in this order.
+        batch_size: images; larger arrays are cut. most: images; None for all.
+        expected: how many images there are likely to be, 0 where that is not known.
         skipped: nothing ever is.
     """
 
     dataset: FeedFiles | FeedFunction
     indices: Sequence[int]
+    batch_size: int
     most: int | None = None
+    expected: int = UNKNOWN
     skipped: list[str] = field(default_factory=list)
 
     preprocessing = None
 
+    @staticmethod
+    def of(dataset: FeedFiles | FeedFunction, count: int | None, batch_size: int) -> FeedLoader:
+        """So many images, spread over the files, which are taken to hold as many as the first one; None for all."""
+        if not len(dataset):
+            return FeedLoader(dataset, (), batch_size, count)
+        each = max(len(as_batch(next(iter(dataset.feeds([0]))))), 1)
+        files = choose(len(dataset), None if count is None else -(-count // each))
+        expected = len(files) * each
+        return FeedLoader(dataset, files, batch_size, count, min(expected, count or expected))
+
     def __len__(self) -> int:
-        """Number of batches, 0 where it is not known."""
-        return len(self.indices)
+        """Number of images, as far as it is known."""
+        return self.expected
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order."""
         seen = 0
         for given in self.dataset.feeds(self.indices):
-            if self.most is not None and seen >= self.most:
-                return
-            batch = as_batch(given)
-            seen += len(batch)
-            yield Batch(batch, None)
+            whole = as_batch(given)
+            for start in range(0, len(whole), self.batch_size):
+                batch = whole[start : start + self.batch_size]
+                if self.most is not None and seen >= self.most:
+                    return
+                if self.most is not None and seen + len(batch) > self.most:
+                    batch = batch[: self.most - seen]
+                seen += len(batch)
+                yield Batch(batch, None)
 
     @property
     def images(self) -> FeedLoader._Images:
@@ -128,10 +147,12 @@ def open_feeds(spec: str) -> FeedFiles | FeedFunction | None:
         return FeedFunction(spec, imported(spec, "data"))
     if path.is_dir():
         try:
-            paths = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES)
+            entries = sorted(path.iterdir())
         except OSError as error:
             raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
-        return FeedFiles(spec, paths) if paths else None
+        paths = [each for each in entries if each.suffix in SUFFIXES]
+        others = has_images(path) or any(each.is_dir() and has_images(each) for each in entries)
+        return FeedFiles(spec, paths) if paths and not others else None
     if path.suffix == ".npz" and path.is_file():
         with opened(path, "an .npz file of arrays") as file:
             return None if "images" in file and "labels" in file else FeedFiles(spec, [path])

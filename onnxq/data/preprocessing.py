@@ -118,14 +118,18 @@ class Preprocessing:
         return self
 
     def for_shape(self, shape: Sequence[object]) -> Preprocessing:
-        """The same for a network whose input has this shape, where sizes are made to fit: what it fixes is the size."""
+        """The same for a network whose input has this shape, where sizes are made to fit: what it fixes is the size.
+
+        Where it fixes the width, too, images are not brought to a height alone: they are stretched.
+        """
         sizes = shape[2:4] if self.layout == "nchw" else shape[1:3]
         if len(shape) != 4 or self.fit not in ("stretch", "letterbox", "height") or not isinstance(self.resize, tuple):
             return self
         height, width = (
             size if isinstance(size, int) and size > 0 else own for size, own in zip(sizes, self.resize, strict=True)
         )
-        return replace(self, resize=(height, width), input_size=(self.input_size[0], height, width))
+        fit = "stretch" if self.fit == "height" and isinstance(sizes[1], int) else self.fit
+        return replace(self, fit=fit, resize=(height, width), input_size=(self.input_size[0], height, width))
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop, as torchvision does with PIL images: uint8 [H, W, channels]."""

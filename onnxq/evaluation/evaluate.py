@@ -128,6 +128,7 @@ def evaluate(
             progress(len(own_images))
     if images == 0:
         raise OnnxqError("no images to evaluate on")
+    _check_distinct(tallies[0].metrics)
     return [
         Evaluation(
             path=tally.path,
@@ -139,6 +140,13 @@ def evaluate(
         )
         for tally in tallies
     ]
+
+
+def _check_distinct(metrics: Sequence[Metric]) -> None:
+    """Two metrics that call what they say the same would hide each other."""
+    names = [name for metric in metrics for name in metric.result()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise OnnxqError(f"two metrics say {twice[0]!r}: call one of them otherwise, or measure them apart")
 
 
 def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> NDArray[np.int64]:

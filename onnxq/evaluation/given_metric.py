@@ -58,7 +58,7 @@ class _Mean(Metric):
     function: ClassVar[Callable[..., Any]]
     spec_: ClassVar[str]
 
-    images: int = field(default=0, init=False)
+    images: dict[str, int] = field(default_factory=dict, init=False)
     sums: dict[str, float] = field(default_factory=dict, init=False)
 
     def update(self, outputs: Outputs, reference: Outputs, target: NDArray[np.int64]) -> None:
@@ -72,8 +72,8 @@ class _Mean(Metric):
         for name, value in numbers.items():
             self.columns[name] = SHOWN
             self.sums[name] = self.sums.get(name, 0.0) + value * len(target)
-        self.images += len(target)
+            self.images[name] = self.images.get(name, 0) + len(target)
 
     def result(self) -> dict[str, float]:
         """As ``Metric.result``."""
-        return {name: total / max(self.images, 1) for name, total in self.sums.items()}
+        return {name: total / max(self.images[name], 1) for name, total in self.sums.items()}

@@ -89,4 +89,5 @@ def _constant(names: Names, wish: str, values: list[int]) -> gs.Constant:
 
 
 def _reshape(graph: gs.Graph, names: Names, x: gs.Tensor, shape: gs.Tensor, result: gs.Tensor) -> None:
-    graph.nodes.append(gs.Node("Reshape", names.fresh(f"{result.name}/Reshape"), {}, [x, shape], [result]))
+    zeros = {} if isinstance(shape, gs.Constant) else {"allowzero": 1}  # of a sequence without steps
+    graph.nodes.append(gs.Node("Reshape", names.fresh(f"{result.name}/Reshape"), zeros, [x, shape], [result]))

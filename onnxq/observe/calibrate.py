@@ -45,7 +45,10 @@ def observed_points(points: Points, graph: gs.Graph) -> list[QuantPoint]:
     network = network_of(graph)
     found = [point for point in points.of(network) if point.shares is None or point.layers]
     if not network.layers or not found:
-        raise OnnxqError("the model has no Conv or Gemm layer with constant weights: nothing to calibrate")
+        raise OnnxqError(
+            "the model has no Conv or Gemm layer with constant weights that activations are quantized for: nothing to "
+            "calibrate; its weights alone can be quantized (`act_bits` none), and MatMul layers by `target` onnxq"
+        )
     return found
 
 

@@ -34,7 +34,8 @@ def arrays_of(batch: Batch, names: Sequence[str], model: str = "the model") -> d
             )
         return {names[0]: batch}
     if set(batch.arrays) != set(names):
-        raise OnnxqError(f"{model} has the inputs {', '.join(names)}, the batch has {', '.join(batch.arrays)}")
+        hint = "; an .npz of images and labels holds both, `images` and `labels`" if "images" in batch.arrays else ""
+        raise OnnxqError(f"{model} has the inputs {', '.join(names)}, the batch has {', '.join(batch.arrays)}{hint}")
     return {name: batch.arrays[name] for name in names}
 
 

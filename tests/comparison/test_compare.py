@@ -167,3 +167,90 @@ def test_the_command(small_model, small_data, images, tmp_path):
     (report,) = json.loads((tmp_path / "c.json").read_text())
     assert len(report["tensors"]) == 11 and report["outputs"][0]["name"] == "logits"
     assert report["tensors"][-1]["alone"] is None
+
+
+@pytest.mark.parametrize("opset", [13, 17, 21])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_files_of_quantize_static_of_any_opset(opset, form, small_model, images, tmp_path):
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.left = [{"input": batch} for batch in images]
+
+        def get_next(self):
+            return self.left.pop() if self.left else None
+
+    older = onnx.load(small_model)
+    older.ir_version, older.opset_import[0].version = 8, opset  # whose operators are the same in all of these
+    onnx.save(older, tmp_path / "f.onnx")
+    quantize_static(str(tmp_path / "f.onnx"), str(tmp_path / "t.onnx"), Reader(), quant_format=QuantFormat[form])
+    (found,) = onnxq.compare(tmp_path / "f.onnx", tmp_path / "t.onnx", images, layers=True)
+    assert found.outputs[0].sqnr > 15 and any(tensor.accumulated > 15 for tensor in found.tensors)
+
+
+def test_branches_read_what_their_network_has(images, tmp_path):
+    """An If that captures a quantized tensor: what it makes is that of the quantized network, with its error."""
+    model = parse(
+        """g (float[n,3,8,8] input, bool c) => (float[n,2,8,8] y) {
+            a = Conv <pads = [1,1,1,1]> (input, w)  r = Relu(a)
+            b = If (c) <then_branch = t () => (float[n,4,8,8] p) { p = Neg(r) },
+                        else_branch = e () => (float[n,4,8,8] q) { q = Abs(r) }>
+            y = Conv(b, v) }""",
+        {"w": np.float32(np.random.default_rng(0).normal(size=(4, 3, 3, 3))), "v": np.ones((2, 4, 1, 1), np.float32)},
+    )
+    onnx.save(model, tmp_path / "f.onnx")
+    batches = [{"input": batch, "c": np.ones((), bool)} for batch in images]
+    with pytest.raises(OnnxqError, match="a batch must be an array"):
+        onnxq.compare(tmp_path / "f.onnx", tmp_path / "f.onnx", batches)
+    flat = parse(
+        """g (float[n,3,8,8] input) => (float[n,2,8,8] y) {
+            a = Conv <pads = [1,1,1,1]> (input, w)  r = Relu(a)  s = ReduceSum <keepdims = 0> (r)  c = Greater(s, zero)
+            b = If (c) <then_branch = t () => (float[n,4,8,8] p) { p = Neg(r) },
+                        else_branch = e () => (float[n,4,8,8] q) { q = Abs(r) }>
+            y = Conv(b, v) }""",
+        {
+            "w": np.float32(np.random.default_rng(0).normal(size=(4, 3, 3, 3))), "v": np.ones((2, 4, 1, 1), np.float32),
+            "zero": np.float32(0),
+        },
+    )  # fmt: skip
+    onnx.save(flat, tmp_path / "f.onnx")
+    path, _ = file_of(flat, images, tmp_path, act_bits=3)
+    (found,) = onnxq.compare(tmp_path / "f.onnx", path, images, layers=True)
+    assert {tensor.name for tensor in found.tensors} == {"a", "r", "s"}  # behind an If the data decide on sizes
+    assert all(math.isfinite(tensor.accumulated) for tensor in found.tensors)
+
+
+def test_inputs_of_another_name_and_tensors_of_any(small_model, images, tmp_path):
+    path, result = file_of(small_network(), images, tmp_path, act_bits=4)
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(result.model)
+    renamed.graph.input[0].name = "photo"
+    for node in renamed.graph.node:
+        node.input[:] = ["photo" if name == "input" else name for name in node.input]
+    onnx.save(renamed, tmp_path / "r.onnx")
+    want, got = (onnxq.compare(small_model, each, images, layers=True)[0] for each in (path, tmp_path / "r.onnx"))
+    assert [tensor.accumulated for tensor in want.tensors] == [tensor.accumulated for tensor in got.tensors]
+
+
+def test_outputs_that_are_no_numbers_or_not_finite(random):
+    zero = OutputTally("z")
+    y = np.float32([[-np.inf, 1.0, 2.0]])
+    zero.add(y, y, 1)
+    assert (zero.result().sqnr, zero.result().largest) == (math.inf, 0) and zero.result().cosine == pytest.approx(1)
+    bad = OutputTally("b")
+    bad.add(np.float32([[0, 1]]), np.float32([[np.nan, 1]]), 1)
+    assert (bad.result().sqnr, bad.result().largest) == (-math.inf, math.inf)
+    none = OutputTally("n")
+    none.add(np.zeros((2, 3)), np.zeros((2, 4)), 2)
+    assert none.result() == type(none.result())("n", None, None, None, None, 1)
+
+
+def test_text_among_the_outputs_is_left_out(images, tmp_path):
+    model = parse(
+        "g (float[n,3,8,8] input) => (float[n,3,8,8] p, string[k] s) { p = Relu(input) s = Identity(names) }",
+        {"names": np.array(["cat", "dog"], object)},
+    )
+    onnx.save(model, tmp_path / "t.onnx")
+    (found,) = onnxq.compare(tmp_path / "t.onnx", tmp_path / "t.onnx", images)
+    assert [output.name for output in found.outputs] == ["p"]

@@ -88,11 +88,49 @@ def test_arrays_by_name_from_files_and_functions(two_inputs, random, tmp_path):
         done = onnxq_command("quantize", two_inputs, "--data", data, "--bits", "8", "-o", tmp_path / "q.onnx")
         assert done.exit_code == 0, done.output
         done = onnxq_command("eval", two_inputs, tmp_path / "q.onnx", "--data", data, "-n", "7")
-        assert done.exit_code == 0 and "sqnr" in done.output and ("8 images of" in done.output), done.output
+        assert done.exit_code == 0 and "sqnr" in done.output and "\n7 images of" in f"\n{done.stdout}", done.output
         done = onnxq_command("compare", two_inputs, tmp_path / "q.onnx", "--data", data, "--layers")
         assert done.exit_code == 0 and "20 images of" in done.output, done.output
     done = onnxq_command("calibrate", two_inputs, "--data", folder, "-o", tmp_path / "s.npz")
     assert done.exit_code == 0 and "20 images" in done.output
+
+
+def test_arrays_are_cut_and_spread(random, tmp_path, small_model):
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    for number in range(10):
+        np.save(folder / f"{number}.npy", np.full((4, 3, 8, 8), number, np.float32))
+    feeds_of = open_feeds(str(folder))
+    assert feeds_of is not None
+    loader = FeedLoader.of(feeds_of, 10, 3)
+    batches = [np.asarray(batch.images) for batch in loader]
+    assert [len(batch) for batch in batches] == [3, 1, 3, 1, 2] and len(loader) == 10
+    assert [batch[0, 0, 0, 0] for batch in batches] == [0, 0, 3, 3, 6]
+    for option in (["--preset", "imagenet"], ["--cache", tmp_path]):
+        done = onnxq_command("eval", small_model, "--data", folder, *option)
+        assert done.exit_code == 2 and "does nothing for arrays" in done.output
+
+
+def test_programs_of_the_user_are_not_overwritten(small_model, pictures, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def one(outputs, labels):\n    return 1\n\ndef stops():\n    raise SystemExit(3)\n"
+    )
+    before = (tmp_path / "mine.py").read_text()
+    for arguments in (
+        ["compare", small_model, small_model, "--data", f"{tmp_path / 'mine.py'}:one"],
+        ["eval", small_model, "--data", pictures, "--metric", f"{tmp_path / 'mine.py'}:one"],
+    ):
+        done = onnxq_command(*arguments, "--json", tmp_path / "mine.py")
+        assert "it is an input, too" in str(done.exception) and (tmp_path / "mine.py").read_text() == before
+    done = onnxq_command("eval", small_model, "--data", f"{tmp_path / 'mine.py'}:stops")
+    assert "SystemExit: 3" in str(done.exception)
+
+
+def test_a_picture_among_class_folders_is_told(small_data, small_model, pictures):
+    (pictures / "cat").mkdir()
+    (pictures / "00.png").rename(pictures / "cat" / "00.png")
+    with pytest.raises(OnnxqError, match="images lie in it and in folders in it"):
+        open_dataset(str(pictures), "calib")
 
 
 def test_wrong_batches_are_told(two_inputs, random, tmp_path):
@@ -175,7 +213,7 @@ def test_what_cannot_be_read(tmp_path, pictures):
         with pytest.raises(OnnxqError, match=said):
             source = open_feeds(str(data))
             assert source is not None
-            list(FeedLoader(source, range(len(source))))
+            list(FeedLoader(source, range(len(source)), 16))
     assert open_feeds(str(pictures)) is None
 
 
@@ -225,6 +263,13 @@ def test_a_metric_of_ones_own(two_inputs, random, tmp_path):
     tops = [run(model, batch, native=None)[0].max(axis=1) for batch in batches]
     assert report["top"] == pytest.approx(np.concatenate(tops).mean(), rel=1e-5)
     assert (report["label"], report["one"], report["batches"]) == (-1, 1, 2)
+    for _ in range(2):
+        done = onnxq_command("eval", two_inputs, "--data", folder, *metrics, "--csv", tmp_path / "t.csv")
+        assert done.exit_code == 0, done.output
+    (tmp_path / "other.py").write_text("def one(outputs, labels):\n    return 2\n")
+    twice = ["--metric", f"{tmp_path / 'other.py'}:one", "--metric", f"{tmp_path / 'mine.py'}:one"]
+    done = onnxq_command("eval", two_inputs, "--data", folder, *twice)
+    assert "two metrics say 'one'" in str(done.exception)
     done = onnxq_command("eval", two_inputs, "--data", folder, "--metric", f"{tmp_path / 'mine.py'}:fails")
     assert "fails: IndexError" in str(done.exception)
     done = onnxq_command("eval", two_inputs, "--data", folder, "--metric", "mAP")

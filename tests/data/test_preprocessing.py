@@ -126,6 +126,22 @@ def test_a_model_that_says_how(tmp_path):
         assert done.exit_code != 0 and said_wrong in done.output + str(done.exception), options
 
 
+def test_what_a_model_fixes_is_taken(tmp_path):
+    assert PRESETS["yolo"].for_shape([None, 3, 416, 320]).resize == (416, 320)
+    assert PRESETS["paddleocr-rec"].for_shape([None, 3, 48, None]).fit == "height"
+    fixed = PRESETS["paddleocr-rec"].for_shape([None, 3, 48, 320])
+    assert ready(fixed, picture(100, 30)).shape == (3, 48, 320)
+    model = small_network()
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+    onnx.save(model, tmp_path / "grey.onnx")
+    done = command(
+        "preprocess", tmp_path / "grey.onnx", "--preset", "timm", "--resize", 8, "--crop", 8, "-o", tmp_path / "g.onnx"
+    )
+    assert done.exit_code == 0, done.output
+    said = Preprocessing.from_metadata(metadata(load_model(tmp_path / "g.onnx")))
+    assert said is not None and said.input_size == (1, 8, 8) and said.mean == (0.5,)
+
+
 def test_models_of_other_tools_that_say_it_in_capitals():
     said = {**Preprocessing().to_metadata(), "color": "RGB", "layout": "NCHW"}
     assert Preprocessing.from_metadata(said) == Preprocessing()

@@ -36,11 +36,12 @@ def normalized(model) -> tuple[onnx.ModelProto, Network]:
         ("n,4", (3, 4)),
         ("4", (4,)),
         ("n,t,4", (0, 5, 4)),
+        ("n,t,4", (2, 0, 4)),
     ],
 )
 @pytest.mark.parametrize("bias", [True, False])
 def test_products_of_any_rank_become_gemms(shape, x, bias):
-    """Bit for bit: the same products in the same order; one tensor read twice has one Reshape."""
+    """The same function, of empty sequences too; one tensor read twice has one Reshape."""
     rank = len(x)
     result = ",".join([*shape.split(",")[:-1], "6"])
     add = "m = MatMul(x, w)  y = Add(m, b)" if bias else "y = MatMul(x, w)"

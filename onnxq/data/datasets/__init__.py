@@ -15,6 +15,8 @@ from onnxq.errors import OnnxqError
 
 __all__ = ["BadImageError", "Dataset", "Demo", "Purpose", "open_dataset"]
 
+LISTS = (".npz", ".txt", ".yaml", ".yml", ".json")
+
 
 def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None) -> Dataset:
     """Open what ``--data`` names.
@@ -30,7 +32,8 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
         OnnxqError: it cannot be opened.
     """
     kind, _, folder = spec.partition(":")
-    if classes is not None and (spec == "demo" or kind in ("cifar10", "cifar100", "val224") or spec.endswith(".npz")):
+    of_folders = spec != "demo" and kind not in ("cifar10", "cifar100", "val224") and Path(spec).suffix not in LISTS
+    if classes is not None and not of_folders:
         raise OnnxqError("`classes` goes with an image folder only")
     if spec == "demo":
         return Demo(purpose)
@@ -48,5 +51,10 @@ def open_dataset(spec: str, purpose: Purpose, classes: str | Path | None = None)
     if path.suffix == ".json":
         return coco(path)
     if classes is None and path.is_dir() and has_images(path):
+        if any(each.is_dir() and has_images(each) for each in path.iterdir()):
+            raise OnnxqError(
+                f"{path}: images lie in it and in folders in it: class folders go with no others, and images without "
+                "labels lie in one folder"
+            )
         return flat_folder(path)
     return ImageFolder(path, read_classes(Path(classes)) if classes is not None else None)
