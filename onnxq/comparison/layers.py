@@ -37,6 +37,7 @@ from onnxq.graph.model_files import load_model
 from onnxq.graph.understanding import understanding
 from onnxq.inspection.show import show
 from onnxq.runtime.batches import on_device, run
+from onnxq.runtime.graph_session import leaves_last
 from onnxq.runtime.sessions import make_session, session_options, trusted
 
 MARK = "onnxq-compare/"  # in front of all names that are not those of the float network
@@ -67,6 +68,8 @@ class LayerProbe:
         combined = _combined(exact, model, self._sites, stops, list(self._quantizers))
         options = session_options(native=trusted(None, self.provider))
         options.add_session_config_entry("session.disable_quant_qdq", "1")  # computed as it is written
+        options.enable_mem_pattern = False  # the second run would allocate everything anew
+        leaves_last(combined.graph)
         self._session = make_session(combined, self.provider, options=options)
         self._names = [output.name for output in self._session.get_outputs()]
 

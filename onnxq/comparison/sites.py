@@ -48,13 +48,9 @@ def float_form(reference: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.M
                 "they are the same"
             )
     else:
-        has = {name for node in quantized.graph.node for name in node.output}
-        forms = []
-        for for_integers in (False, True):
-            graph = to_graph(reference, wanted)
-            normalize(graph, for_integer_kernels=for_integers)
-            forms.append(to_model(graph, reference))
-        found = max(forms, key=lambda form: len(has & {name for node in form.graph.node for name in node.output}))
+        graph = to_graph(reference, wanted)
+        normalize(graph, for_integer_kernels=any(node.op_type == "QuantizeLinear" for node in quantized.graph.node))
+        found = to_model(graph, reference)
     return onnx.shape_inference.infer_shapes(found)
 
 
