@@ -13,6 +13,7 @@ from onnxq.errors import OnnxqError
 from onnxq.graph.conversion import to_graph, to_model
 from onnxq.graph.model_files import metadata
 from onnxq.graph.normalize import normalize
+from onnxq.inspection.quantized_graph import quantizes
 
 DATA_DEPENDENT = ("NonZero", "Compress", "NonMaxSuppression", "Unique", "Loop", "If", "Scan")  # sizes of what they make
 Makers = Mapping[str, onnx.NodeProto]
@@ -165,9 +166,4 @@ def _cone(name: str, makers: Makers, stops: Mapping[str, str], live: set[str]) -
     visit(makers[name])
     nodes = tuple(order.values())
     constant = [each for node in nodes for each in reads(node) if each in makers and each not in live]
-    quantizes = any(_is_quantizer(node) for node in nodes) or any(_is_quantizer(makers[each]) for each in constant)
-    return nodes if quantizes else ()
-
-
-def _is_quantizer(node: onnx.NodeProto) -> bool:
-    return node.domain == DOMAIN or "uantize" in node.op_type or "Integer" in node.op_type or node.op_type == "QGemm"
+    return nodes if any(map(quantizes, [*nodes, *(makers[each] for each in constant)])) else ()

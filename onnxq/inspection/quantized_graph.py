@@ -15,15 +15,18 @@ from onnxq.graph.clamps import CLAMPS
 from onnxq.operators import DOMAIN
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeLSTM")
 INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 
 
+def quantizes(node: onnx.NodeProto) -> bool:
+    """Whether a node makes codes, or reads them: of onnxq, or of any other tool."""
+    return node.domain == DOMAIN or node.op_type in (*QUANTIZERS, *INTEGER_LAYERS) or node.op_type.startswith("QLinear")
+
+
 def is_quantized(model: onnx.ModelProto) -> bool:
-    """Whether anything in a file is quantized, by onnxq or by another tool."""
-    return any(
-        node.domain == DOMAIN or "QuantizeLinear" in node.op_type or node.op_type in INTEGER_LAYERS
-        for node in model.graph.node
-    )
+    """Whether anything in a file is quantized."""
+    return any(map(quantizes, model.graph.node))
 
 
 class QuantizedGraph:
