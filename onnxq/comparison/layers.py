@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,7 +36,8 @@ from onnxq.core.feeds import Batch
 from onnxq.errors import OnnxqError
 from onnxq.graph.model_files import load_model
 from onnxq.graph.understanding import understanding
-from onnxq.inspection.show import show
+from onnxq.inspection.quantized_graph import QuantizedGraph
+from onnxq.inspection.shown_activations import shown_activations
 from onnxq.runtime.batches import on_device, run
 from onnxq.runtime.graph_session import leaves_last
 from onnxq.runtime.sessions import make_session, session_options, trusted
@@ -63,7 +65,7 @@ class LayerProbe:
         if not self._sites:
             raise OnnxqError(f"{self.path}: no tensor inside it has the name of one in {self.reference}")
         ranks = ranks_of(exact.graph)
-        shown = (tensor for tensor in show(self.path).tensors if tensor.kind == "activation")
+        shown = shown_activations(QuantizedGraph(model), None)
         self._quantizers = {tensor.name: tensor for tensor in shown if ranks.get(tensor.name, 0) > 1}
         combined = _combined(exact, model, self._sites, stops, list(self._quantizers))
         options = session_options(native=trusted(None, self.provider))
@@ -71,19 +73,22 @@ class LayerProbe:
         options.enable_mem_pattern = False  # the second run would allocate everything anew
         leaves_last(combined.graph)
         self._session = make_session(combined, self.provider, options=options)
-        self._names = [output.name for output in self._session.get_outputs()]
+        self._names = [
+            name for name in (output.name for output in self._session.get_outputs()) if name.startswith(MARK)
+        ]
 
-    def add(self, batch: Batch) -> None:
-        """Take a batch into account."""
-        made = run(self._session, self._names, on_device(batch, self._session))
+    def add(self, batch: Batch, outputs: Sequence[str] = ()) -> list[NDArray[Any]]:
+        """Take a batch into account; returns these outputs of the float network, which runs here in any case."""
+        made = run(self._session, [*self._names, *outputs], on_device(batch, self._session))
         count = 3 * len(self._sites)
         sums = np.array([float(value) for value in made[:count]], np.float64)
         self._sums = sums if self._sums is None else self._sums + sums
-        for name, values in zip(self._quantizers, made[count:], strict=True):
+        for name, values in zip(self._quantizers, made[count : len(self._names)], strict=True):
             known = self._reach.get(name, values)
             if known.shape != values.shape:  # a sequence, which is no channels
                 known, values = (each.max(keepdims=True, initial=0) for each in (known, values))
             self._reach[name] = np.maximum(known, values).astype(np.float64)
+        return made[len(self._names) :]
 
     def result(self) -> list[ComparedTensor]:
         """Worst first."""
@@ -147,6 +152,7 @@ def _combined(
     rows = numpy_helper.from_array(np.array([0, 0, -1], np.int64), f"{MARK}rows")
     axes = numpy_helper.from_array(np.array([0, 2], np.int64), f"{MARK}axes")
     made.graph.initializer.extend([rows, axes])
+    made.graph.output.extend(exact.graph.output)
     for number, name in enumerate(inputs):
         flat, absolute, reach = (f"{MARK}{kind}{number}" for kind in ("flat", "absolute", "reach"))
         made.graph.node.add(op_type="Abs", input=[name], output=[absolute])
