@@ -39,6 +39,9 @@ def compare(
         OnnxqError: a file cannot be run, their outputs differ, or there are no images.
     """
     paths = [Path(quantized)] if isinstance(quantized, (str, Path)) else [Path(each) for each in quantized]
+    for path in (Path(reference), *paths):
+        if not path.is_file():
+            raise OnnxqError(f"{path}: no such file")
     sessions = [make_session(path, provider) for path in (Path(reference), *paths)]
     for path, session in zip(paths, sessions[1:], strict=True):
         _check_outputs(sessions[0], session, path)

@@ -141,6 +141,8 @@ def test_what_cannot_be_compared_is_said(small_model, images, tmp_path):
     onnx.save(other, tmp_path / "o.onnx")
     with pytest.raises(OnnxqError, match="it has the outputs p, q, the float file logits"):
         onnxq.compare(small_model, tmp_path / "o.onnx", images)
+    with pytest.raises(OnnxqError, match=r"none\.onnx: no such file"):
+        onnxq.compare(small_model, tmp_path / "none.onnx", images)
     with pytest.raises(OnnxqError, match="no images to compare on"):
         onnxq.compare(small_model, small_model, [])
     with pytest.raises(OnnxqError, match="NaN or infinite values in images 0 to 0"):
