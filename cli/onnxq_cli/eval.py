@@ -105,7 +105,8 @@ def command(
             for path, entry in zip(models, report, strict=True):
                 entry["codes"] = _count_codes(path, loader, provider)
         write_json(json_path, {"models": report})
-        logs.append([Row.of(result) for result in results], models[0], data)
+        if logs.are_asked_for:
+            logs.append([Row.of(result) for result in results], models[0], data)
         for result, label in zip(results, distinct([result.path.name for result in results]), strict=True):
             measured = {**result.values, "seconds": result.seconds, "bytes": result.size}
             run.metrics({f"{label}/{name}": value for name, value in measured.items()})

@@ -62,6 +62,11 @@ class Logs:
     lines: str | None
     metrics: Sequence[str]
 
+    @property
+    def are_asked_for(self) -> bool:
+        """Whether there are any."""
+        return self.table is not None or self.lines is not None
+
     def check(self) -> None:
         """Find out before long work whether they can take the results.
 

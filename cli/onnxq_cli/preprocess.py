@@ -63,10 +63,10 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
     for name in ("mean", "std"):
         if len(asked.get(name, ())) == 1:
             asked[name] = asked[name] * channels
-    if asked.get("fit", start.fit) != "short" and isinstance(asked.get("resize"), int):
-        asked["resize"] = (asked["resize"],) * 2
-    if asked.get("fit", start.fit) != "short" and "crop" not in asked:
-        asked["crop"] = None
+    if FITS[asked.get("fit", start.fit)].frames:
+        if isinstance(asked.get("resize"), int):
+            asked["resize"] = (asked["resize"],) * 2
+        asked.setdefault("crop", None)
     made = replace(start, **asked).for_shape(input_shape(network))
     side = made.crop or made.resize
     height, width = side if isinstance(side, tuple) else (side, side)

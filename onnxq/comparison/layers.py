@@ -21,9 +21,8 @@ from onnxq.comparison.compared import ComparedTensor
 from onnxq.comparison.reasons import reason_of
 from onnxq.comparison.sites import (
     Site,
+    defined_in,
     float_form,
-    free_inputs,
-    held_graphs,
     inputs_of,
     made_of_inputs,
     opset_of,
@@ -34,9 +33,9 @@ from onnxq.comparison.sites import (
 from onnxq.comparison.tally import decibels
 from onnxq.core.feeds import Batch
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import load_model
+from onnxq.graph.model_files import free_inputs, load_model
 from onnxq.graph.understanding import understanding
-from onnxq.inspection.quantized_graph import QuantizedGraph
+from onnxq.inspection.quantized_graph import QuantizedGraph, held_graphs
 from onnxq.inspection.shown_activations import shown_activations
 from onnxq.runtime.batches import on_device, run
 from onnxq.runtime.graph_session import leaves_last
@@ -141,7 +140,7 @@ def _combined(
         made.graph.initializer[-1].name = QUANTIZED + tensor.name
     renamed |= {name: QUANTIZED + name for node in quantized.graph.node for name in node.output if name}
     made.graph.node.extend(_copy(node, renamed, QUANTIZED) for node in quantized.graph.node)
-    live = made_of_inputs(quantized.graph) | set(free_inputs(quantized.graph))
+    live = made_of_inputs(quantized.graph) | {entry.name for entry in free_inputs(quantized.graph)}
     for number, site in enumerate(sites):
         inner = {name: f"{ALONE}{number}/{name}" for node in site.cone for name in node.output if name}
         read = [name for node in site.cone for name in reads(node)]
@@ -178,9 +177,8 @@ def _rename_read(node: onnx.NodeProto, renamed: Mapping[str, str]) -> None:
     """What a node reads, and what graphs that it holds read of those around them."""
     node.input[:] = [renamed.get(name, name) for name in node.input]
     for inner in held_graphs(node):
-        made = {name for each in inner.node for name in each.output} | {entry.name for entry in inner.input}
-        made |= {tensor.name for tensor in inner.initializer}
-        outside = {name: new for name, new in renamed.items() if name not in made}
+        own = defined_in(inner)
+        outside = {name: new for name, new in renamed.items() if name not in own}
         for each in inner.node:
             _rename_read(each, outside)
         for entry in inner.output:

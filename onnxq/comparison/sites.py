@@ -11,9 +11,9 @@ import onnx.version_converter
 from onnxq.core.operator_call import DOMAIN
 from onnxq.errors import OnnxqError
 from onnxq.graph.conversion import to_graph, to_model
-from onnxq.graph.model_files import metadata
+from onnxq.graph.model_files import free_inputs, metadata
 from onnxq.graph.normalize import normalize
-from onnxq.inspection.quantized_graph import quantizes
+from onnxq.inspection.quantized_graph import held_graphs, quantizes
 
 DATA_DEPENDENT = ("NonZero", "Compress", "NonMaxSuppression", "Unique", "Loop", "If", "Scan")  # sizes of what they make
 Makers = Mapping[str, onnx.NodeProto]
@@ -94,13 +94,12 @@ def shared_sites(exact: onnx.ModelProto, quantized: onnx.ModelProto) -> tuple[li
 
 def inputs_of(exact: onnx.ModelProto, quantized: onnx.ModelProto) -> dict[str, str]:
     """The inputs of the quantized network with what the float one calls them: the same name, or the same place."""
-    theirs, ours = free_inputs(quantized.graph), free_inputs(exact.graph)
+    theirs, ours = _input_names(quantized.graph), _input_names(exact.graph)
     return {name: name if name in ours else own for name, own in zip(theirs, ours, strict=True)}
 
 
-def free_inputs(graph: onnx.GraphProto) -> list[str]:
-    constants = {tensor.name for tensor in graph.initializer}
-    return [entry.name for entry in graph.input if entry.name not in constants]
+def _input_names(graph: onnx.GraphProto) -> list[str]:
+    return [entry.name for entry in free_inputs(graph)]
 
 
 def _behind(graph: onnx.GraphProto, operators: Sequence[str]) -> set[str]:
@@ -112,19 +111,20 @@ def _behind(graph: onnx.GraphProto, operators: Sequence[str]) -> set[str]:
     return found
 
 
+def defined_in(graph: onnx.GraphProto) -> set[str]:
+    """The names that a graph gives to tensors of its own."""
+    made = {name for node in graph.node for name in node.output}
+    return made | {entry.name for entry in graph.input} | {tensor.name for tensor in graph.initializer}
+
+
 def reads(node: onnx.NodeProto) -> list[str]:
     """What a node reads, the graphs that it holds included."""
     names = list(node.input)
     for inner in held_graphs(node):
-        made = {name for each in inner.node for name in each.output} | {entry.name for entry in inner.input}
-        made |= {tensor.name for tensor in inner.initializer}
+        made = defined_in(inner)
         outside = [*(name for each in inner.node for name in reads(each)), *(entry.name for entry in inner.output)]
         names += [name for name in outside if name and name not in made]
     return names
-
-
-def held_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [each for entry in node.attribute for each in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)]
 
 
 def _same(node: onnx.NodeProto, other: onnx.NodeProto, name: str, quantized: onnx.GraphProto) -> str:
@@ -144,7 +144,7 @@ def _same(node: onnx.NodeProto, other: onnx.NodeProto, name: str, quantized: onn
 
 def made_of_inputs(graph: onnx.GraphProto) -> set[str]:
     """Names of tensors that follow from an input, which constants do not."""
-    found = set(free_inputs(graph))
+    found = set(_input_names(graph))
     made: set[str] = set()
     for node in graph.node:
         if not found.isdisjoint(reads(node)):

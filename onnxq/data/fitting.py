@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -51,9 +52,21 @@ def of_height(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
     return _resized(image, (height, max(round(image.width * height / image.height), 1)), how)
 
 
-FITS: dict[str, Callable[[Image.Image, Size, Resampling], Image.Image]] = {
-    "short": short_side,
-    "stretch": stretched,
-    "letterbox": letterboxed,
-    "height": of_height,
+@dataclass(frozen=True)
+class Fit:
+    """A way to bring images to a size.
+
+    Attributes:
+        apply: does it. frames: the size is that of a frame, height and width, which a network can fix.
+    """
+
+    apply: Callable[[Image.Image, Size, Resampling], Image.Image]
+    frames: bool = True
+
+
+FITS = {
+    "short": Fit(short_side, frames=False),
+    "stretch": Fit(stretched),
+    "letterbox": Fit(letterboxed),
+    "height": Fit(of_height),
 }

@@ -123,7 +123,7 @@ class Preprocessing:
         Where it fixes the width, too, images are not brought to a height alone: they are stretched.
         """
         sizes = shape[2:4] if self.layout == "nchw" else shape[1:3]
-        if len(shape) != 4 or self.fit not in ("stretch", "letterbox", "height") or not isinstance(self.resize, tuple):
+        if len(shape) != 4 or not FITS[self.fit].frames or not isinstance(self.resize, tuple):
             return self
         height, width = (
             size if isinstance(size, int) and size > 0 else own for size, own in zip(sizes, self.resize, strict=True)
@@ -136,7 +136,7 @@ class Preprocessing:
         image = image.convert("RGB" if self.input_size[0] == 3 else "L")
         if self.resize is not None:
             size = self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
-            image = FITS[self.fit](image, size, _FILTERS[self.interpolation])
+            image = FITS[self.fit].apply(image, size, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)
             image = image.crop((left, top, left + self.crop, top + self.crop))

@@ -15,10 +15,15 @@ from onnxq.graph.names import Names
 MATRIX_RANK = 2
 
 
-def products_to_gemms(graph: gs.Graph) -> bool:
-    """Rewrite every MatMul whose second factor alone is a constant matrix."""
+def products_to_gemms(graph: gs.Graph, *, of_rows_only: bool = False) -> bool:
+    """Rewrite every MatMul whose second factor alone is a constant matrix.
+
+    Args:
+        of_rows_only: those of tensors of rank 2, which need no Reshape; others have integer kernels as they are.
+    """
     names, rows = Names(graph), dict[int, gs.Variable]()
-    found = [node for node in graph.nodes if node.op == "MatMul" and _is_linear(node)]
+    linear = (node for node in graph.nodes if node.op == "MatMul" and _is_linear(node))
+    found = [node for node in linear if not of_rows_only or len(node.inputs[0].shape or ()) == MATRIX_RANK]
     for node in found:
         if len(node.inputs[0].shape or ()) == MATRIX_RANK:
             node.op = "Gemm"

@@ -152,11 +152,16 @@ def fingerprint(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
+def free_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that are no weights; up to IR 3, initializers are inputs too."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [entry for entry in graph.input if entry.name not in weights]
+
+
 def fixed_batch_size(model: onnx.ModelProto) -> int | None:
     """How many images the model takes at once; None where that is free."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for entry in model.graph.input:
-        if entry.name not in weights and entry.type.tensor_type.shape.dim:
+    for entry in free_inputs(model.graph):
+        if entry.type.tensor_type.shape.dim:
             size = entry.type.tensor_type.shape.dim[0].dim_value
             return size if size > 0 else None  # some exporters write -1
     return None
@@ -164,10 +169,8 @@ def fixed_batch_size(model: onnx.ModelProto) -> int | None:
 
 def input_shape(model: onnx.ModelProto) -> list[int | None]:
     """Of the first input that is no weight; None for what is free."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    for entry in model.graph.input:
-        if entry.name not in weights:
-            return [size.dim_value if size.dim_value > 0 else None for size in entry.type.tensor_type.shape.dim]
+    for entry in free_inputs(model.graph):
+        return [size.dim_value if size.dim_value > 0 else None for size in entry.type.tensor_type.shape.dim]
     return []
 
 

@@ -15,7 +15,6 @@ from onnxq.graph.fold_affine import fold_affine
 from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
 from onnxq.graph.linear_layers import products_to_gemms
-from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 from onnxq.graph.stored_weights import write_stored_weights
 
@@ -33,7 +32,7 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False, keep_batch_
     changed = constants_to_initializers(graph)
     changed |= bypass_identities(graph)
     changed |= fold_constants(graph)
-    changed |= plain_products_to_gemms(graph) if for_integer_kernels else products_to_gemms(graph)
+    changed |= products_to_gemms(graph, of_rows_only=for_integer_kernels)
     changed |= fold_affine(graph, keep_batch_norm=keep_batch_norm)
     changed |= normalize_gemms(graph)
     changed |= pool_means(graph)
@@ -60,20 +59,6 @@ def constants_to_initializers(graph: gs.Graph) -> bool:
         tensor.to_constant(values)
         changed = True
     return changed
-
-
-def plain_products_to_gemms(graph: gs.Graph) -> bool:
-    """Turn MatMul of rows with a constant matrix into Gemm."""
-    found = [
-        node
-        for node in graph.nodes
-        if node.op == "MatMul"
-        and is_float_constant(node.inputs[1])
-        and len(node.inputs[1].shape) == len(node.inputs[0].shape or ()) == 2
-    ]
-    for node in found:
-        node.op = "Gemm"
-    return bool(found)
 
 
 def pool_means(graph: gs.Graph) -> bool:

@@ -16,7 +16,6 @@ from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 
 PLACES = {"ConvTranspose": (1,), "LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2)}  # inputs that are weights
-CHANNEL_AXIS = 1  # of all of them
 SUFFIX = "/weight"
 
 

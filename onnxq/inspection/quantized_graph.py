@@ -19,6 +19,11 @@ QUANTIZERS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Dy
 INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 
 
+def held_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs inside a node: those of If, Loop and Scan."""
+    return [each for entry in node.attribute for each in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)]
+
+
 def quantizes(node: onnx.NodeProto) -> bool:
     """Whether a node makes codes, or reads them: of onnxq, or of any other tool."""
     return node.domain == DOMAIN or node.op_type in (*QUANTIZERS, *INTEGER_LAYERS) or node.op_type.startswith("QLinear")

@@ -9,10 +9,10 @@ import onnx
 
 from onnxq.core.statistics import Statistics
 from onnxq.graph.model_files import load_model, metadata
-from onnxq.inspection.quantized_graph import INTEGER_LAYERS, LAYERS, QuantizedGraph
+from onnxq.inspection.quantized_graph import INTEGER_LAYERS, LAYERS, QuantizedGraph, held_graphs
 from onnxq.inspection.shown import Shown
 from onnxq.inspection.shown_activations import shown_activations
-from onnxq.inspection.shown_weights import float_weights, shown_weights
+from onnxq.inspection.shown_weights import layers_in_float, shown_weights
 
 
 def show(path: str | Path, statistics: Statistics | None = None) -> Shown:
@@ -33,7 +33,7 @@ def show(path: str | Path, statistics: Statistics | None = None) -> Shown:
         statistics.check_belongs(source)
     graph = QuantizedGraph(model)
     notes = []
-    if left := len(list(float_weights(graph))):
+    if left := len(list(layers_in_float(graph))):
         notes.append(f"{left} of {len(graph.layers)} layers have float weights")
     if inside := sum(1 for node in _inside(model.graph) if node.op_type in (*LAYERS, *INTEGER_LAYERS)):
         notes.append(f"{inside} layers inside If, Loop or Scan were not looked at")
@@ -43,7 +43,6 @@ def show(path: str | Path, statistics: Statistics | None = None) -> Shown:
 def _inside(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """The nodes of the graphs that nodes hold."""
     for node in graph.node:
-        for attribute in node.attribute:
-            for held in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from held.node
-                yield from _inside(held)
+        for held in held_graphs(node):
+            yield from held.node
+            yield from _inside(held)

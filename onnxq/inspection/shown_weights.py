@@ -36,7 +36,7 @@ class _Coded:
     kind: str
 
 
-def float_weights(graph: QuantizedGraph) -> Iterator[onnx.NodeProto]:
+def layers_in_float(graph: QuantizedGraph) -> Iterator[onnx.NodeProto]:
     """The layers with a constant weight that is not made of codes."""
     for layer in graph.layers:
         name = _weight_name(graph, layer)
