@@ -107,7 +107,7 @@ def accuracy(case: Any, folder: Path, bits: tuple[int, int]) -> dict[str, Any]:
     found: dict[str, list[NDArray[np.int64]]] = {label: [] for label in sessions}
     labels = []
     for batch in tests:
-        assert batch.labels is not None and isinstance(batch.images, np.ndarray)
+        assert isinstance(batch.labels, np.ndarray) and isinstance(batch.images, np.ndarray)
         labels.append(batch.labels)
         for label, session in sessions.items():
             logits = logits_of(session, batch.images)

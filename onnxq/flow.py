@@ -208,7 +208,7 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
         normalize(graph, for_integer_kernels=points.for_integer_kernels, keep_batch_norm=points.keeps_batch_norm)
         network = network_of(graph)
         plan = decide(network.layers, points.of(network), statistics, recipe, network.stored)
-    notes = [f"layer {name}: inside a subgraph, and left in float" for name in network.unreached]
+    notes = [f"layer {name}: inside a subgraph: its weights alone are quantized" for name in network.unreached]
     if plan.target.fused_operators and not points.for_integer_kernels:
         notes.append(BETWEEN_IN_FLOAT)
     return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))

@@ -22,6 +22,7 @@ from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.data.presets import PRESETS
 from onnxq.errors import OnnxqError
+from onnxq.evaluation.tasks import Task
 from onnxq.graph.model_files import files_beside, input_shape, load_model, metadata
 from onnxq.runtime.providers import resolve_provider
 
@@ -116,6 +117,7 @@ def make_loader(
     workers: int = DEFAULT_WORKERS,
     cache: str | None = None,
     statistics: Statistics | None = None,
+    task: Task | None = None,
 ) -> Loader | FeedLoader:
     """The images that the options ask for, preprocessed as the model wants them, or batches that are ready.
 
@@ -138,7 +140,8 @@ def make_loader(
             f"the statistics were made of images preprocessed as {Preprocessing.from_metadata(known)}, these would be "
             f"as {preprocessing}: give the `preset` that `onnxq calibrate` had, or calibrate again"
         )
-    dataset = open_dataset(data, purpose, classes)
+    annotated = task.open_dataset(data, purpose) if task is not None else None
+    dataset = annotated if annotated is not None else open_dataset(data, purpose, classes)
     if preprocessing is None:
         if not (isinstance(dataset, Arrays) and dataset.ready):
             raise click.UsageError(

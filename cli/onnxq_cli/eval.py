@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
 from onnxq.evaluation.code_rates import CodeRate, code_rates, mean_rate
+from onnxq.evaluation.decoding import DECODERS
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.evaluation.given_metric import metric_name
-from onnxq.evaluation.metrics import DEFAULT
+from onnxq.evaluation.metrics import DEFAULT, Chosen
+from onnxq.evaluation.metrics.classification import least_top1
+from onnxq.evaluation.plausible import doubt
+from onnxq.evaluation.tasks import TASKS
 from onnxq.graph.model_files import load_model, metadata
 from onnxq_cli.common import (
     check_outputs,
@@ -52,8 +56,22 @@ from onnxq_cli.tracking import distinct, track_option, tracking
     multiple=True,
     metavar="NAME|module.py:NAME",
     help=f"What to measure; repeatable: {', '.join(METRICS.names())}, or your own function or Metric.  "
-    "[default: what the recipe of a file asks for; classification and agreement; without labels distance]",
+    "[default: those of --task; what the recipe of a file asks for; classification and agreement; without labels "
+    "distance]",
 )
+@click.option(
+    "--task",
+    type=click.Choice(list(TASKS)),
+    help="Read annotations from --data: boxes (COCO .json, YOLO .yaml), masks (a folder of images and masks), text (a "
+    ".txt of images, tabs and texts). The first model is tried on a few images before: stops if it does not work.",
+)
+@click.option(
+    "--decode",
+    metavar="NAME|module.py:NAME",
+    help=f"How a detector writes boxes: {', '.join(DECODERS)}, or your own function.  [default: by shape]",
+)
+@click.option("--characters", metavar="FILE", help="Those of a text recognizer, one a line.  [default: its metadata]")
+@click.option("--anyway", is_flag=True, help="With --task: go on though the first model does not work on the data.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each model: settings, results, seconds.")
 @click.option("--append-line", "line_path", metavar="FILE", help="Append type, bits, acc1 and acc5 of each, in a line.")
 @provider_option
@@ -66,6 +84,10 @@ def command(
     shuffle: int | None,
     entropy: bool,
     metrics: tuple[str, ...],
+    task: str | None,
+    decode: str | None,
+    characters: str | None,
+    anyway: bool,
     csv_path: str | None,
     line_path: str | None,
     provider: str,
@@ -77,29 +99,36 @@ def command(
 
     \b
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
+    onnxq eval detector.onnx detector.w8a8.onnx --data coco/annotations/instances_val2017.json --task detection
     """
-    check_outputs(json_path, csv_path, line_path, models=models, inputs=[data, loading["classes"], *metrics])
-    loader = make_loader(models[0], data, "test", images, provider, **loading)
-    metrics = (
+    read = [data, loading["classes"], decode, characters, *metrics]
+    check_outputs(json_path, csv_path, line_path, models=models, inputs=read)
+    purpose = TASKS[task] if task is not None else None
+    loader = make_loader(models[0], data, "test", images, provider, task=purpose, **loading)
+    names = (
         tuple(dict.fromkeys(map(metric_name, metrics)))
+        or (purpose.metrics if purpose is not None else ())
         or _asked_for(models)
         or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
     )
-    logs = Logs(csv_path, line_path, metrics)
+    chosen = with_parameters(names, {"detection": {"decode": decode}, "ocr": {"characters": characters}})
+    logs = Logs(csv_path, line_path, chosen)
     logs.check()
     if shuffle is not None and not len(loader.indices):
         raise click.UsageError("--shuffle: what a function yields comes in its order")
     if shuffle is not None:
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
-    names = ", ".join(Path(model).name for model in models)
-    with tracking(track, f"eval {names}") as run:
+    if purpose is not None and not anyway and (wrong := doubt(models[0], loader, chosen, provider)):
+        raise OnnxqError(f"{wrong} (--anyway goes on all the same)")
+    files = ", ".join(Path(model).name for model in models)
+    with tracking(track, f"eval {files}") as run:
         run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})
         with progress("evaluating", len(loader)) as update:
-            results = onnxq.evaluate(models, loader, metrics=metrics, provider=provider, progress=update)
+            results = onnxq.evaluate(models, loader, metrics=chosen, provider=provider, progress=update)
         report_skipped(loader)
         _warn_of_classes(loader, results[0])
         click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
-        click.echo(results_table(results, metrics=metrics))
+        click.echo(results_table(results, metrics=chosen))
         report = [result.to_json() for result in results]
         if entropy:
             for path, entry in zip(models, report, strict=True):
@@ -112,8 +141,27 @@ def command(
             run.metrics({f"{label}/{name}": value for name, value in measured.items()})
 
 
+def with_parameters(names: Sequence[str], given: Mapping[str, Mapping[str, str | None]]) -> tuple[Chosen, ...]:
+    """Metrics by name, with the parameters that were given for them.
+
+    Raises:
+        UsageError: a parameter is for a metric that is not measured.
+    """
+    said = {name: {key: value for key, value in fields.items() if value is not None} for name, fields in given.items()}
+    for name, fields in said.items():
+        if fields and name not in names:
+            raise click.UsageError(f"--{next(iter(fields))} goes with --task {name}")
+    return tuple({name: said[name]} if said.get(name) else name for name in names)
+
+
 def _warn_of_classes(loader: Loader | FeedLoader, reference: Evaluation) -> None:
     folders, expected = loader.dataset.class_count, reference.values.get("classes")
+    if expected and reference.images >= ENOUGH and reference.top1 < least_top1(expected):
+        click.echo(
+            f"warning: {show_path(reference.path)} is right on {reference.top1:.1f} %, as guessing is; "
+            "--task classification looks for the reason",
+            err=True,
+        )
     if isinstance(loader.dataset, ImageFolder) and expected is not None and folders != expected:
         click.echo(
             f"warning: {folders} class folders, {expected:.0f} classes in the model; give --classes FILE", err=True
@@ -162,12 +210,14 @@ def rates_table(rates: list[CodeRate]) -> str:
     return table(["tensor", "kind", "values", "fixed", "entropy", "Huffman"], rows)
 
 
+ENOUGH = 50  # images, to say that a network does not work
 WITHOUT_LABELS = ("distance",)
-HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "differs": "differs"}
+HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "differs": "differs", "mAP": "mAP %", "mAP50": "mAP50 %",
+            "mIoU": "mIoU %", "pixels": "pixels %", "characters": "characters %", "lines": "lines %"}  # fmt: skip
 PERCENT = ("differs",)
 
 
-def results_table(results: list[Evaluation], root: Path | None = None, metrics: Sequence[str] = DEFAULT) -> str:
+def results_table(results: list[Evaluation], root: Path | None = None, metrics: Sequence[Chosen] = DEFAULT) -> str:
     """Files side by side; paths relative to ``root``."""
     rows = []
     for index, result in enumerate(results):
@@ -177,12 +227,12 @@ def results_table(results: list[Evaluation], root: Path | None = None, metrics: 
     return table(["model", *metric_headings(metrics), "size", "images/s"], rows)
 
 
-def metric_headings(metrics: Sequence[str]) -> list[str]:
+def metric_headings(metrics: Sequence[Chosen]) -> list[str]:
     """The columns of a table that shows these metrics."""
     return [HEADINGS.get(name, name) for metric in metrics for name in METRICS.parse(metric).columns]
 
 
-def metric_cells(result: Evaluation, metrics: Sequence[str], *, is_reference: bool) -> list[str]:
+def metric_cells(result: Evaluation, metrics: Sequence[Chosen], *, is_reference: bool) -> list[str]:
     """What these columns say of a file; of the reference nothing where it would be compared with itself."""
     chosen = [METRICS.parse(name) for name in metrics]
     return [

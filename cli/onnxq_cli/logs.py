@@ -16,6 +16,7 @@ from onnxq.core.files import append
 from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
 from onnxq.evaluation.evaluate import Evaluation
+from onnxq.evaluation.metrics import Chosen
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.graph.model_files import load_model, metadata
 from onnxq.inspection.quantized_graph import is_quantized
@@ -60,7 +61,7 @@ class Logs:
 
     table: str | None
     lines: str | None
-    metrics: Sequence[str]
+    metrics: Sequence[Chosen]
 
     @property
     def are_asked_for(self) -> bool:

@@ -57,7 +57,17 @@ OPTIONS = {
                 "small_stem",
                 "layer",
             ),
-            *("act_granularity", "weight_granularity", "metric", "published", "reconstruct", "budget_seconds"),
+            *(
+                "act_granularity",
+                "weight_granularity",
+                "metric",
+                "task",
+                "decode",
+                "characters",
+                "published",
+                "reconstruct",
+                "budget_seconds",
+            ),
             *("csv", "append_line", "track", "arch", "bits", "batch_averages"),
         )
     },

@@ -43,7 +43,7 @@ class Network:
         feature_maps: tensors with images and channels, unlike what graphs compute shapes with; empty where shapes were
             not inferred.
         stored: weights of other nodes (ConvTranspose, recurrent ones), which alone are quantized.
-        unreached: names of layers that lie inside If or Loop, where they are not quantized.
+        unreached: names of layers that lie inside If or Loop, where weights alone are quantized.
     """
 
     nodes: tuple[Node, ...]

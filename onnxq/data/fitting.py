@@ -15,41 +15,66 @@ Size = tuple[int, int]  # height, width
 Resampling = Image.Resampling
 
 
-def _resized(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
-    height, width = size
-    if height * width > MOST_PIXELS:
-        raise OnnxqError(f"an image of {image.width} x {image.height} would become one of {width} x {height}")
-    return image if image.size == (width, height) else image.resize((width, height), how)
+@dataclass(frozen=True)
+class Placed:
+    """Where a whole image comes to lie: images, masks and boxes follow it alike.
+
+    Attributes:
+        inner: height and width that it is resized to.
+        corner: top and left of that in the frame; negative where a crop cuts it.
+        frame: height and width of the result.
+    """
+
+    inner: Size
+    corner: Size
+    frame: Size
+
+    def cropped(self, side: int) -> Placed:
+        """The same, and the centre of this side cut out."""
+        height, width = self.frame
+        top, left = round((height - side) / 2), round((width - side) / 2)
+        return Placed(self.inner, (self.corner[0] - top, self.corner[1] - left), (side, side))
+
+    def drawn(self, image: Image.Image, how: Resampling, around: int = GREY) -> Image.Image:
+        """An image so placed; ``around`` is the value of every pixel that it does not cover."""
+        height, width = self.inner
+        if height * width > MOST_PIXELS:
+            raise OnnxqError(f"an image of {image.width} x {image.height} would become one of {width} x {height}")
+        resized = image if image.size == (width, height) else image.resize((width, height), how)
+        if self.inner == self.frame and self.corner == (0, 0):
+            return resized
+        bands = len(image.getbands())
+        made = Image.new(image.mode, (self.frame[1], self.frame[0]), around if bands == 1 else (around,) * bands)
+        made.paste(resized, (self.corner[1], self.corner[0]))
+        return made
 
 
-def short_side(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
+def short_side(image: Size, size: Size) -> Placed:
     """The short side as asked for, the other one in proportion, as torchvision has it."""
     want = min(size)
-    if min(image.size) == want:
-        return image
-    long = int(want * max(image.size) / min(image.size))  # torchvision truncates
-    return _resized(image, (long, want) if image.width == min(image.size) else (want, long), how)
+    if min(image) == want:
+        return Placed(image, (0, 0), image)
+    long = int(want * max(image) / min(image))  # torchvision truncates
+    inner = (long, want) if image[1] == min(image) else (want, long)
+    return Placed(inner, (0, 0), inner)
 
 
-def stretched(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
+def stretched(image: Size, size: Size) -> Placed:
     """Both sides as asked for."""
-    return _resized(image, size, how)
+    return Placed(size, (0, 0), size)
 
 
-def letterboxed(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
+def letterboxed(image: Size, size: Size) -> Placed:
     """The whole image within the size, in proportion, in the middle of grey."""
-    height, width = size
-    share = min(width / image.width, height / image.height)
-    inner = max(round(image.height * share), 1), max(round(image.width * share), 1)
-    made = Image.new(image.mode, (width, height), (GREY,) * len(image.getbands()))
-    made.paste(_resized(image, inner, how), ((width - inner[1]) // 2, (height - inner[0]) // 2))
-    return made
+    share = min(size[1] / image[1], size[0] / image[0])
+    inner = max(round(image[0] * share), 1), max(round(image[1] * share), 1)
+    return Placed(inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2), size)
 
 
-def of_height(image: Image.Image, size: Size, how: Resampling) -> Image.Image:
+def of_height(image: Size, size: Size) -> Placed:
     """The height as asked for, the width in proportion: lines of text."""
-    height = size[0]
-    return _resized(image, (height, max(round(image.width * height / image.height), 1)), how)
+    inner = size[0], max(round(image[1] * size[0] / image[0]), 1)
+    return Placed(inner, (0, 0), inner)
 
 
 @dataclass(frozen=True)
@@ -57,10 +82,11 @@ class Fit:
     """A way to bring images to a size.
 
     Attributes:
-        apply: does it. frames: the size is that of a frame, height and width, which a network can fix.
+        place: says where an image of a size comes to lie. frames: the size asked for is that of a frame, height and
+            width, which a network can fix.
     """
 
-    apply: Callable[[Image.Image, Size, Resampling], Image.Image]
+    place: Callable[[Size, Size], Placed]
     frames: bool = True
 
 

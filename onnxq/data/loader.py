@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.core.feeds import Given
+from onnxq.data.annotations.annotated import AnnotatedImages, Truth
 from onnxq.data.datasets.base import Dataset
 from onnxq.data.decoding import Decoded, decoded
 from onnxq.data.image_cache import cache_path, cached
@@ -23,12 +24,19 @@ from onnxq.errors import OnnxqError
 READY = 2  # batches that wait while one is in use
 
 
+Labels = NDArray[np.int64] | tuple[Truth, ...]
+
+
 @dataclass(frozen=True)
 class Batch:
-    """Images float32 [N, C, H, W], or all inputs of a network by name, and labels int64 [N], or None without any."""
+    """Images float32 [N, C, H, W], or all inputs of a network by name, and what is known of them.
+
+    Attributes:
+        labels: classes int64 [N], or an annotation of each image; None without any.
+    """
 
     images: Given
-    labels: NDArray[np.int64] | None
+    labels: Labels | None
 
 
 @dataclass(frozen=True)
@@ -115,11 +123,7 @@ class Loader:
         if bad and not self.skip_bad_images:
             raise OnnxqError(f"{bad[0]}; leave such images out with `skip_bad_images`")
         self.skipped.extend(bad)
-        good = [
-            (result, self.dataset.label(index))
-            for index, result in zip(group, results, strict=True)
-            if not isinstance(result, str)
-        ]
+        good = [(result, index) for index, result in zip(group, results, strict=True) if not isinstance(result, str)]
         if not good:
             return None
         shapes = sorted({image.shape for image, _ in good})
@@ -128,9 +132,14 @@ class Loader:
                 f"images of {self.dataset.name} differ in size, {shapes[0][:2]} and {shapes[-1][:2]}; "
                 "the model's preprocessing has no resize and crop: choose one with `preset`, or a `batch_size` of 1"
             )
-        images = self._array([image for image, _ in good])
-        labels = np.array([label for _, label in good], np.int64) if self.dataset.class_count else None
-        return Batch(images, labels)
+        return Batch(self._array([image for image, _ in good]), self._labels([index for _, index in good]))
+
+    def _labels(self, indices: Sequence[int]) -> Labels | None:
+        if isinstance(self.dataset, AnnotatedImages):
+            return tuple(self.dataset.truth(index, self.preprocessing) for index in indices)
+        if not self.dataset.class_count:
+            return None
+        return np.array([self.dataset.label(index) for index in indices], np.int64)
 
     def _array(self, images: list[NDArray[Any]]) -> NDArray[np.float32]:
         """Images of one shape as float32 [N, C, H, W], or as the preprocessing has them."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxq.core.checks import number, one_of
-from onnxq.data.fitting import FITS
+from onnxq.data.fitting import FITS, Placed, Size
 from onnxq.errors import OnnxqError
 
 LARGEST = 8192  # pixels a side
@@ -134,15 +134,23 @@ class Preprocessing:
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop, as torchvision does with PIL images: uint8 [H, W, channels]."""
         image = image.convert("RGB" if self.input_size[0] == 3 else "L")
-        if self.resize is not None:
-            size = self.resize if isinstance(self.resize, tuple) else (self.resize, self.resize)
-            image = FITS[self.fit].apply(image, size, _FILTERS[self.interpolation])
+        image = self._resized((image.height, image.width)).drawn(image, _FILTERS[self.interpolation])
         if self.crop is not None:
             left, top = round((image.width - self.crop) / 2), round((image.height - self.crop) / 2)
             image = image.crop((left, top, left + self.crop, top + self.crop))
         array = np.asarray(image)
         array = array.reshape(*array.shape[:2], -1)
         return np.ascontiguousarray(array[..., ::-1]) if self.color == "bgr" else array
+
+    def placed(self, size: Size) -> Placed:
+        """Where an image of this height and width comes to lie in the network's input."""
+        placed = self._resized(size)
+        return placed if self.crop is None else placed.cropped(self.crop)
+
+    def _resized(self, size: Size) -> Placed:
+        if self.resize is None:
+            return Placed(size, (0, 0), size)
+        return FITS[self.fit].place(size, self.resize if isinstance(self.resize, tuple) else (self.resize,) * 2)
 
     def normalize(self, pixels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         """uint8 [H, W, channels] into float32 [channels, H, W]: (x * scale - mean) / std."""
@@ -157,4 +165,5 @@ class Preprocessing:
 
 
 DEFAULTS = asdict(Preprocessing())
+KEYS = tuple(DEFAULTS)  # of metadata; those of what is as usual are left out
 ALWAYS = ("input_size", "resize", "crop", "mean", "std", "interpolation")  # what the first version knew

@@ -13,17 +13,25 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxq.core.feeds import as_batch, is_finite
+from onnxq.data.annotations import KINDS
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
-from onnxq.evaluation.metrics import DEFAULT, METRICS, Metric
+from onnxq.evaluation.metrics import DEFAULT, METRICS, Chosen, Metric, Target
+from onnxq.graph.model_files import load_model, metadata
 from onnxq.runtime.batches import There, check_batch, on_device, run
 from onnxq.runtime.providers import provider_of
 from onnxq.runtime.sessions import make_session
 
+NAMES = {"classes": "labels", **{kind: kind for kind in KINDS}}  # of what metrics need
+
 
 @dataclass
-class _Tally:
-    """One file, and what its metrics counted so far."""
+class Tally:
+    """One file, and what its metrics counted so far.
+
+    Attributes:
+        seconds: inside ONNX Runtime.
+    """
 
     path: Path
     session: ort.InferenceSession
@@ -81,7 +89,7 @@ def evaluate(
     paths: Sequence[str | Path],
     batches: Iterable[Batch],
     *,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[Chosen] = DEFAULT,
     provider: str = "auto",
     native: bool | None = None,
     progress: Callable[[int], None] | None = None,
@@ -91,7 +99,7 @@ def evaluate(
     Args:
         paths: ONNX files; the first is the reference of metrics that compare.
         batches: for example an ``onnxq.Loader``.
-        metrics: names of metrics (``onnxq.evaluation.METRICS``).
+        metrics: names of metrics (``onnxq.evaluation.METRICS``), or mappings of a name to parameters.
         progress: called after each batch with the number of its images.
 
     Raises:
@@ -99,12 +107,39 @@ def evaluate(
     """
     if isinstance(paths, (str, Path)) or not len(paths):
         raise TypeError("`paths` must be a list of files, at least one")
+    tallies, images = tallied(paths, batches, metrics=metrics, provider=provider, native=native, progress=progress)
+    return [
+        Evaluation(
+            path=tally.path,
+            images=images,
+            seconds=tally.seconds,
+            provider=provider_of(tally.session),
+            size=tally.path.stat().st_size,
+            values=_distinct([metric.result() for metric in tally.metrics]),
+        )
+        for tally in tallies
+    ]
+
+
+def tallied(
+    paths: Sequence[str | Path],
+    batches: Iterable[Batch],
+    *,
+    metrics: Sequence[Chosen] = DEFAULT,
+    provider: str = "auto",
+    native: bool | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[Tally], int]:
+    """What metrics counted, for each file, and on how many images; as ``evaluate``."""
     tallies = []
     for path in map(Path, paths):
         if not path.is_file():
             raise OnnxqError(f"{path}: no such file")
         own = [METRICS.parse(name) for name in metrics]
-        tallies.append(_Tally(path, make_session(path, provider, native=native), own))
+        facts = metadata(load_model(path)) if any(metric.needs in KINDS for metric in own) else {}
+        for metric in own:
+            metric.start(facts)
+        tallies.append(Tally(path, make_session(path, provider, native=native), own))
     images = 0
     for batch in batches:
         own_images = as_batch(batch.images)
@@ -128,41 +163,36 @@ def evaluate(
             progress(len(own_images))
     if images == 0:
         raise OnnxqError("no images to evaluate on")
-    _check_distinct(tallies[0].metrics)
-    return [
-        Evaluation(
-            path=tally.path,
-            images=images,
-            seconds=tally.seconds,
-            provider=provider_of(tally.session),
-            size=tally.path.stat().st_size,
-            values={name: value for metric in tally.metrics for name, value in metric.result().items()},
-        )
-        for tally in tallies
-    ]
+    return tallies, images
 
 
-def _check_distinct(metrics: Sequence[Metric]) -> None:
-    """Two metrics that call what they say the same would hide each other."""
-    names = [name for metric in metrics for name in metric.result()]
+def _distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:
+    """What metrics say, together: two that call it the same would hide each other."""
+    names = [name for result in results for name in result]
     if twice := [name for name in names if names.count(name) > 1]:
         raise OnnxqError(f"two metrics say {twice[0]!r}: call one of them otherwise, or measure them apart")
+    return {name: value for result in results for name, value in result.items()}
 
 
-def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> NDArray[np.int64]:
-    """Of a batch; of one without labels as many as there are images, -1."""
-    if batch.labels is None:
-        if wanting := [METRICS.name_of(metric) for metric in metrics if metric.needs_labels]:
-            raise OnnxqError(
-                f"the metric {wanting[0]} needs labels, which this data has not: take `metric` agreement or distance"
-            )
+def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> Target:
+    """Of a batch; of one without any as many as there are images, -1."""
+    labels = batch.labels
+    kind = "" if labels is None else labels[0].kind if isinstance(labels, tuple) and labels else "classes"
+    if wanting := [metric for metric in metrics if metric.needs not in ("", kind)]:
+        raise OnnxqError(
+            f"the metric {METRICS.name_of(wanting[0])} needs {NAMES[wanting[0].needs]}, which this data has not: "
+            f"{'give `task`, or other data' if wanting[0].needs in KINDS else 'take `metric` agreement or distance'}"
+        )
+    if labels is None:
         return np.full(images, -1, np.int64)
-    if len(batch.labels) != images or (images and np.min(batch.labels) < 0):
+    if isinstance(labels, tuple):
+        return labels
+    if len(labels) != images or (images and np.min(labels) < 0):
         raise OnnxqError("labels must be numbers of classes from 0 on, one for each image")
-    return batch.labels
+    return labels
 
 
-def _run(tally: _Tally, images: There) -> list[NDArray[Any]]:
+def _run(tally: Tally, images: There) -> list[NDArray[Any]]:
     """All outputs for a batch, timed."""
     names = [output.name for output in tally.session.get_outputs()]
     started = time.perf_counter()

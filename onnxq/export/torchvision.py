@@ -10,13 +10,15 @@ import onnx
 import torch
 import torchvision
 
+from onnxq.core.metadata_keys import DETECTOR
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
-from onnxq.export.dense import as_tensors
+from onnxq.export.dense import AnchorScores, as_tensors
 from onnxq.export.dense import implied as dense_preprocessing
 from onnxq.export.module import OUTPUT, export_module
 from onnxq.export.small_stems import with_small_stem
 from onnxq.export.state import load_state
+from onnxq.graph.model_files import set_metadata
 
 PUBLISHED = {"squeezenet_v0": "squeezenet1_0", "squeezenet_v1": "squeezenet1_1"}
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -70,7 +72,10 @@ def export_model(
         model = as_tensors(model)
         names = model.outputs  # type: ignore[assignment]  # which such modules have
     hint = "" if small_stem else " (too small? there is `small_stem`)"
-    return export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm, outputs=names)
+    made = export_module(model, chosen, name=arch, hint=hint, keep_batch_norm=keep_batch_norm, outputs=names)
+    if isinstance(model, AnchorScores):
+        set_metadata(made, {DETECTOR: arch})  # whoever evaluates it makes boxes of scores
+    return made
 
 
 def _is_dense(arch: str) -> bool:

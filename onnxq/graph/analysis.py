@@ -15,7 +15,7 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network, Node
 from onnxq.errors import OnnxqError
 from onnxq.graph.clamps import clamp_from_zero
-from onnxq.graph.stored_weights import stored_weights
+from onnxq.graph.stored_weights import stored_weights, subgraphs
 
 LAYERS = ("Conv", "Gemm")
 
@@ -183,8 +183,4 @@ def _ranks(graph: gs.Graph) -> dict[str, int]:
 
 def _inside_subgraphs(graph: gs.Graph) -> Iterator[str]:
     """Names of the Conv and Gemm nodes inside If, Loop and Scan."""
-    for node in graph.nodes:
-        for inner in node.attrs.values():
-            if isinstance(inner, gs.Graph):
-                yield from (f"{layer.name or layer.op} in {node.name}" for layer in inner.nodes if layer.op in LAYERS)
-                yield from _inside_subgraphs(inner)
+    return (node.name or node.op for inner in subgraphs(graph) for node in inner.nodes if node.op in LAYERS)

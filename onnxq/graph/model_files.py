@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -179,7 +179,8 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def set_metadata(model: onnx.ModelProto, values: dict[str, str]) -> None:
-    """Add or replace entries of metadata_props."""
-    merged = {**metadata(model), **values}
+def set_metadata(model: onnx.ModelProto, values: dict[str, str], *, instead_of: Iterable[str] = ()) -> None:
+    """Add or replace entries of metadata_props; entries of these other names go."""
+    gone = set(instead_of)
+    merged = {**{name: value for name, value in metadata(model).items() if name not in gone}, **values}
     onnx.helper.set_model_props(model, merged)

@@ -9,9 +9,14 @@ class Names:
     """The names in use, and new ones."""
 
     def __init__(self, graph: gs.Graph) -> None:
-        self._taken = {tensor.name for tensor in [*graph.inputs, *graph.outputs]}
-        for node in graph.nodes:
-            self._taken |= {node.name, *(tensor.name for tensor in [*node.inputs, *node.outputs])}
+        self._taken: set[str] = set()
+        pending = [graph]
+        while pending:  # names inside If and Loop hide none outside
+            current = pending.pop()
+            self._taken |= {tensor.name for tensor in [*current.inputs, *current.outputs]}
+            for node in current.nodes:
+                self._taken |= {node.name, *(tensor.name for tensor in [*node.inputs, *node.outputs])}
+                pending += [inner for inner in node.attrs.values() if isinstance(inner, gs.Graph)]
 
     def fresh(self, wish: str) -> str:
         """``wish``, or with a number behind it if that is taken; taken from now on."""

@@ -16,7 +16,7 @@ from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
 from onnxq.graph.linear_layers import products_to_gemms
 from onnxq.graph.names import Names
-from onnxq.graph.stored_weights import write_stored_weights
+from onnxq.graph.stored_weights import subgraphs, write_stored_weights
 
 # attributes of Constant other than a tensor
 SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
@@ -30,6 +30,8 @@ def normalize(graph: gs.Graph, *, for_integer_kernels: bool = False, keep_batch_
         for_integer_kernels: and into operators that have such kernels (``onnxq.graph.integer_form``).
     """
     changed = constants_to_initializers(graph)
+    for inner in subgraphs(graph):
+        changed |= constants_to_initializers(inner)
     changed |= bypass_identities(graph)
     changed |= fold_constants(graph)
     changed |= products_to_gemms(graph, of_rows_only=for_integer_kernels)

@@ -1,7 +1,8 @@
-"""Weights of ConvTranspose, LSTM, GRU and RNN with output channels first, behind a Transpose. A part of ``graph``.
+"""Weights that are stored as codes though their nodes are no layers: with output channels first, behind a Transpose.
 
-Such nodes are no layers: what they read stays in float. Their weights are stored as codes all the same, a scale for
-each output channel (ConvTranspose: of each group; recurrent: each row of each gate). Called by ``normalize``.
+Those of ConvTranspose, LSTM, GRU and RNN, and of whatever lies inside If, Loop and Scan: what such nodes read stays in
+float. A scale for each output channel (ConvTranspose: of each group; recurrent: each row of each gate). Codes of what
+lies inside stand outside, where they are dequantized once. A part of ``graph``, called by ``normalize``.
 """
 
 from __future__ import annotations
@@ -16,27 +17,66 @@ from onnxq.graph.matching import is_float_constant
 from onnxq.graph.names import Names
 
 PLACES = {"ConvTranspose": (1,), "LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2)}  # inputs that are weights
+INSIDE = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), **PLACES}  # and of nodes in subgraphs
+CHANNELS_FIRST = ("Conv",)
 SUFFIX = "/weight"
 
 
 def write_stored_weights(graph: gs.Graph) -> bool:
-    """Put a Transpose in front of each such weight that is a constant."""
-    names, changed = Names(graph), False
-    for node in [node for node in graph.nodes if node.op in PLACES]:
-        for place in PLACES[node.op]:
+    """Put a Transpose, of the outermost graph, in front of each such weight that is a constant."""
+    names, made = Names(graph), dict[tuple[int, tuple[int, ...]], gs.Variable]()
+    for node, places in [*_weighted(graph, PLACES), *(pair for inner in subgraphs(graph) for pair in _inside(inner))]:
+        for place in places:
             weight = node.inputs[place] if len(node.inputs) > place else None
-            if weight is None or not is_float_constant(weight) or len(weight.shape) < 3 or not weight.values.size:
+            if weight is None or not is_float_constant(weight) or not weight.values.size:
                 continue
-            order = [1, 0, *range(2, len(weight.shape))]
-            swapped = gs.Constant(
-                names.fresh(f"{weight.name}.channels_first"), np.ascontiguousarray(weight.values.transpose(order))
-            )
-            made = gs.Variable(names.fresh(f"{weight.name}/transposed"), np.float32, weight.shape)
-            name = names.fresh(f"{node.name or node.op}{SUFFIX}")
-            graph.nodes.append(gs.Node("Transpose", name, {"perm": order}, [swapped], [made]))
-            node.inputs[place] = made
-            changed = True
-    return changed
+            order = _channels_first(node, len(weight.shape))
+            if order is None:
+                continue
+            if (id(weight), order) not in made:
+                made[id(weight), order] = _behind_transpose(graph, names, node, weight, order)
+            node.inputs[place] = made[id(weight), order]
+    return bool(made)
+
+
+def subgraphs(graph: gs.Graph) -> Iterator[gs.Graph]:
+    """Those inside If, Loop and Scan, and inside of them."""
+    for node in graph.nodes:
+        for inner in node.attrs.values():
+            if isinstance(inner, gs.Graph):
+                yield inner
+                yield from subgraphs(inner)
+
+
+def _weighted(graph: gs.Graph, places: dict[str, tuple[int, ...]]) -> list[tuple[gs.Node, tuple[int, ...]]]:
+    return [(node, places[node.op]) for node in graph.nodes if node.op in places]
+
+
+def _inside(graph: gs.Graph) -> list[tuple[gs.Node, tuple[int, ...]]]:
+    return _weighted(graph, INSIDE)
+
+
+def _channels_first(node: gs.Node, rank: int) -> tuple[int, ...] | None:
+    """The order of a weight's axes that has its output channels first; None where it is no such weight."""
+    axes = tuple(range(rank))
+    if node.op == "MatMul" or node.op == "Gemm":
+        return None if rank != 2 else axes if node.attrs.get("transB", 0) else (1, 0)
+    if rank < 3:
+        return None
+    return axes if node.op in CHANNELS_FIRST else (1, 0, *axes[2:])
+
+
+def _behind_transpose(
+    graph: gs.Graph, names: Names, node: gs.Node, weight: gs.Constant, order: tuple[int, ...]
+) -> gs.Variable:
+    first = gs.Constant(
+        names.fresh(f"{weight.name}.channels_first"), np.ascontiguousarray(weight.values.transpose(order))
+    )
+    back = [int(axis) for axis in np.argsort(order)]
+    result = gs.Variable(names.fresh(f"{weight.name}/transposed"), np.float32, weight.shape)
+    name = names.fresh(f"{node.name or node.op}{SUFFIX}")
+    graph.nodes.append(gs.Node("Transpose", name, {"perm": back}, [first], [result]))
+    return result
 
 
 def stored_weights(graph: gs.Graph) -> Iterator[Layer]:
@@ -46,7 +86,7 @@ def stored_weights(graph: gs.Graph) -> Iterator[Layer]:
             continue
         readers = node.outputs[0].outputs
         weight = node.inputs[0]
-        if readers and all(reader.op in PLACES for reader in readers) and np.isfinite(weight.values).all():
+        if readers and all(reader.op in INSIDE for reader in readers) and np.isfinite(weight.values).all():
             yield Layer(
                 name=node.name,
                 op=readers[0].op,

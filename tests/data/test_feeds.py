@@ -230,8 +230,8 @@ def test_sequences_of_different_lengths_are_no_channels(random, tmp_path):
         assert statistics.merge(
             onnxq.calibrate(model, batches[:1], points=points, moving_percentile=99, batch_averages=True)
         )
-    for options in ({"act_bits": 8}, {"act_bits": 8, "target": "onnxruntime"}):
-        result = onnxq.quantize(model, None, onnxq.Recipe.of(weight_bits=8, **options), images=batches)
+    for options in ({"weight_bits": 8}, {"weight_bits": 7, "target": "onnxruntime"}):  # at 8 old processors saturate
+        result = onnxq.quantize(model, None, onnxq.Recipe.of(act_bits=8, **options), images=batches)
         want, got = (run(each, {"x": batches[1]}, native=None)[0] for each in (model, result.model))
         assert np.square(want - got).sum() < 0.003 * np.square(want).sum()
         assert result.share == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import parse, run
+from helpers import images, parse, run
 
 import onnxq
 from onnxq.core.network import Network
@@ -106,7 +106,9 @@ CASES = {"upward": ((2, 4, 6, 6), 1), "recurrent": ((2, 3, 9), 4)}
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("options", [{}, {"scheme": "apot"}, {"format": "qdq"}, {"target": "onnxruntime"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"scheme": "apot"}, {"format": "qdq"}, {"target": "onnxruntime", "weight_bits": 7}], ids=str
+)
 def test_weights_of_other_nodes_are_codes(name, options, request):
     model = request.getfixturevalue(name)
     shape, count = CASES[name]
@@ -148,4 +150,48 @@ def test_weights_inside_branches_count(upward):
     )
     assert float_weights(to_graph(model))["Conv"] == 8
     result = onnxq.quantize(model, None, onnxq.Recipe.of(act_bits=None))
-    assert result.left == {"Conv": 4} and "50.0 % of the weights stay in float" in result.notes[0]
+    assert not result.left and result.share == 1
+    assert [note for note in result.notes if "its weights alone" in note]
+
+
+INSIDE = """
+    m (float[N, 3, 8, 8] x, bool flag, int64 count) => (float[N, 5] y) {
+        a = Conv(x, outer)
+        b = If (flag) <
+            then_branch = yes () => (float[N, 4, 8, 8] t) { t = Conv(a, shared, bias) },
+            else_branch = no () => (float[N, 4, 8, 8] e) { d = Conv(a, shared)  e = Relu(d) }
+        >
+        p = GlobalAveragePool(b)
+        f = Flatten(p)
+        forever = Constant <value = bool {1}> ()
+        l = Loop (count, forever, f) <
+            body = step (int64 i, bool go, float[N, 4] before) => (bool on, float[N, 4] after) {
+                on = Identity(go)
+                matrix = Constant <value = float[4, 4] {1,0,0,0.1, 0,1,0,0, 0,0.3,1,0, 0,0,0,1}> ()
+                after = MatMul(before, matrix)
+            }
+        >
+        y = Gemm(l, last)
+    }
+"""
+
+
+def test_weights_inside_if_and_loop_are_stored_as_codes(random):
+    weights = {
+        "outer": random.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "shared": random.normal(size=(4, 4, 1, 1)).astype(np.float32),
+        "bias": random.normal(size=4).astype(np.float32),
+        "last": random.normal(size=(4, 5)).astype(np.float32),
+    }
+    weights["outer"] = np.ascontiguousarray(weights["outer"][:, :, 1:2, 1:2])
+    model = parse(INSIDE, weights)
+    for format in ("onnxq", "qdq"):
+        result = onnxq.quantize(model, None, onnxq.Recipe.of(act_bits=None, weight_bits=8, format=format))
+        assert result.share == 1
+        assert sorted(name.rpartition("/")[2] for name in result.plan.stored) == ["weight", "weight"]  # one is shared
+        onnx.checker.check_model(result.model, full_check=True)
+        for flag in (True, False):
+            feeds = {"x": images(2), "flag": np.array(flag), "count": np.array(3)}
+            (want,), (got,) = (run(each, feeds, native=False) for each in (model, result.model))
+            np.testing.assert_allclose(got, want, atol=0.05 * np.abs(want).max())
+            assert not np.array_equal(got, want)

@@ -60,11 +60,11 @@ def listed(path: Path) -> ImageList:
     Raises:
         OnnxqError: it cannot be read, or an image is not there.
     """
-    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in text_of(path).splitlines() if line.strip()]
     pairs = [line.rsplit(maxsplit=1) for line in lines]
     labelled = bool(lines) and all(len(pair) == 2 and pair[1].isascii() and pair[1].isdigit() for pair in pairs)
     files = [path.parent / (pair[0] if labelled else line) for pair, line in zip(pairs, lines, strict=True)]
-    _check_there(path, files)
+    check_there(path, files)
     labels = [int(pair[1]) for pair in pairs] if labelled else None
     if labels and max(labels) >= 2**31:
         raise OnnxqError(f"{path}: a label is {max(labels)}: labels are numbers of classes")
@@ -77,8 +77,13 @@ def yolo(path: Path, purpose: Purpose) -> ImageList:
     Raises:
         OnnxqError: it has no such folder.
     """
+    return ImageList(*yolo_images(path, purpose))
+
+
+def yolo_images(path: Path, purpose: Purpose) -> tuple[str, list[Path]]:
+    """What to call the images of a data.yaml, and their files; raises as ``yolo``."""
     try:
-        content = yaml.safe_load(_text(path))
+        content = yaml.safe_load(text_of(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise OnnxqError(f"{path}: not YAML ({first_line(error)})") from error
     key = "train" if purpose == "calib" else "val"
@@ -92,11 +97,11 @@ def yolo(path: Path, purpose: Purpose) -> ImageList:
     for entry in entries:
         place = root / entry
         if place.suffix == ".txt":
-            found += [place.parent / line.strip() for line in _text(place).splitlines() if line.strip()]
+            found += [place.parent / line.strip() for line in text_of(place).splitlines() if line.strip()]
         else:
             found += [each for each in files_below(place) if each.suffix.lower() in SUFFIXES]
-    _check_there(path, found)
-    return ImageList(f"{path} ({key})", found)
+    check_there(path, found)
+    return f"{path} ({key})", found
 
 
 def coco(path: Path) -> ImageList:
@@ -105,10 +110,22 @@ def coco(path: Path) -> ImageList:
     Raises:
         OnnxqError: it is none, or an image is not there.
     """
+    return ImageList(str(path), coco_images(path, coco_content(path)))
+
+
+def coco_content(path: Path) -> Any:
+    """What stands in a json, of whatever kind; raises as ``coco``."""
     try:
-        content: Any = json.loads(_text(path))
+        return json.loads(text_of(path))
+    except (ValueError, RecursionError) as error:
+        raise OnnxqError(f"{path}: not a COCO json ({first_line(error)})") from error
+
+
+def coco_images(path: Path, content: Any) -> list[Path]:
+    """The files of its images; raises as ``coco``."""
+    try:
         names = [entry["file_name"] for entry in content["images"]]
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise OnnxqError(f"{path}: not a COCO json (`images`, each with a `file_name`)") from error
     if not all(isinstance(name, str) for name in names):
         raise OnnxqError(f"{path}: a `file_name` is no text")
@@ -118,17 +135,23 @@ def coco(path: Path) -> ImageList:
     if root is None:
         raise OnnxqError(f"{path}: its images are in none of {', '.join(map(str, places))}")
     files = [root / name for name in names]
-    _check_there(path, files)
-    return ImageList(str(path), files)
+    check_there(path, files)
+    return files
 
 
-def _check_there(path: Path, files: Sequence[Path]) -> None:
+def check_there(path: Path, files: Sequence[Path]) -> None:
+    """Raises OnnxqError: some are not; ``path`` is the list that names them."""
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise OnnxqError(f"{path}: {missing[0]} is not there (nor are {len(missing) - 1} others)")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What stands in a list.
+
+    Raises:
+        OnnxqError: it cannot be read.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise OnnxqError(f"{path}: larger than any list of images")
