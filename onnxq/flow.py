@@ -209,6 +209,8 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
         network = network_of(graph)
         plan = decide(network.layers, points.of(network), statistics, recipe, network.stored)
     notes = [f"layer {name}: inside a subgraph: its weights alone are quantized" for name in network.unreached]
+    left = [layer.name for layer in network.layers if layer.decodes and layer.name not in plan.layers]
+    notes += [f"layer {name}: makes boxes of a Softmax, and stays in float (`guard`)" for name in left]
     if plan.target.fused_operators and not points.for_integer_kernels:
         notes.append(BETWEEN_IN_FLOAT)
     return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))

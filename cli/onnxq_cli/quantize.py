@@ -98,6 +98,11 @@ recipe_options = options(
     ),
     click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
     click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
+    click.option(
+        "--guard/--no-guard",
+        default=None,
+        help="Leave layers in float that make boxes of a Softmax (heads of detectors).  [default: guard]",
+    ),
     click.option("--std-multiplier", type=float, help="k of --scheme std.  [default: 2]"),
     click.option("--percentile", type=float, help="Share kept by --scheme percentile.  [default: 99.99]"),
     click.option(

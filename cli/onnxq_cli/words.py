@@ -31,6 +31,7 @@ OPTIONS = {
     "apot.threshold": "--alpha",
     "std_multiplier": "--std-multiplier",
     "scheme": "--scheme",
+    "guard": "--no-guard",
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (

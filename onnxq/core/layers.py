@@ -22,6 +22,7 @@ class Layer:
         group: of a grouped convolution; output channel c sees the inputs of group c // (C / group).
         strides, dilations: a value for each spatial axis. pads: the starts of all axes, then the ends.
         auto_pad: as ONNX has it; where it is not 'NOTSET', ``pads`` says nothing.
+        decodes: it makes numbers of a Softmax, as heads of detectors do of distributions of box sides.
         first_or_last: no layer precedes it, or none follows. last: others precede it, and none follows.
     """
 
@@ -38,6 +39,7 @@ class Layer:
     pads: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
     auto_pad: str = "NOTSET"
+    decodes: bool = False
     first_or_last: bool = False
     last: bool = False
 

@@ -19,6 +19,7 @@ from onnxq.evaluation.evaluate import tallied
 from onnxq.evaluation.metrics import Chosen, Metric
 
 IMAGES = 64
+ALIKE = 0.95  # of the best: of what helps about as much the smallest change is named
 NORMALIZATIONS = (
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -41,15 +42,16 @@ def doubt(path: str | Path, loader: Loader | FeedLoader, metrics: Sequence[Chose
     metric, images = _measured(path, small, metrics, provider)
     if metric is None or _works(metric):
         return None
-    best, found = metric, ""
+    better: dict[str, float] = {}
     for options, preprocessing in _others(loader.preprocessing):
         other, _ = _measured(path, replace(small, preprocessing=preprocessing), metrics, provider)
-        if other is not None and _works(other) and _headline(other) > _headline(best):
-            best, found = other, options
-    if found:
+        if other is not None and _works(other):
+            better[options] = _headline(other)
+    if better:
+        options, value = next(pair for pair in better.items() if pair[1] >= ALIKE * max(better.values()))
         return (
-            f"{_said(path, metric, images)}; with {found} it is {_headline(best):.1f} %: "
-            f"`onnxq preprocess {path} {found}` writes that into the model"
+            f"{_said(path, metric, images)}; with {options} it is {value:.1f} %: "
+            f"`onnxq preprocess {path} {options}` writes that into the model"
         )
     return f"{_said(path, metric, images)}; other colours, scales and means do not help; {metric.suspicion()}"
 
@@ -66,7 +68,7 @@ def _measured(
 
 
 def _others(own: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
-    """What else may have been meant, as options of the command line."""
+    """What else may have been meant, as options of the command line, the smallest changes first."""
     color = "bgr" if own.color == "rgb" else "rgb"
     yield f"--color {color}", replace(own, color=color)
     scale = 1.0 if own.scale == TO_ONE else TO_ONE

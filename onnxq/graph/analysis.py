@@ -15,9 +15,11 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network, Node
 from onnxq.errors import OnnxqError
 from onnxq.graph.clamps import clamp_from_zero
+from onnxq.graph.matching import maker_of
 from onnxq.graph.stored_weights import stored_weights, subgraphs
 
 LAYERS = ("Conv", "Gemm")
+RESHAPING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def network_of(graph: gs.Graph) -> Network:
@@ -42,7 +44,7 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
     """The Conv and Gemm layers of a normalized graph, in execution order.
 
     A layer whose weight is computed by the graph is not one of them. The first layers are those that no other layer
-    precedes, the last those that no other follows.
+    precedes, the last those that no other follows; layers that decode do not count.
 
     Raises:
         OnnxqError: a weight has NaN or infinite values.
@@ -51,8 +53,12 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
     for node in nodes:
         if not np.isfinite(node.inputs[1].values).all():
             raise OnnxqError(f"weight {node.inputs[1].name} has NaN or infinite values; repair the model first")
-    first, last = _first_and_last(graph, nodes)
-    return [_layer(node, first=id(node) in first, last=id(node) in last) for node in nodes]
+    decoding = {id(node) for node in nodes if _decodes(node)}
+    first, last = _first_and_last(graph, [node for node in nodes if id(node) not in decoding])
+    return [
+        _layer(node, first=id(node) in first, last=id(node) in last | decoding, decodes=id(node) in decoding)
+        for node in nodes
+    ]
 
 
 def is_layer(node: gs.Node) -> bool:
@@ -64,6 +70,14 @@ def is_layer(node: gs.Node) -> bool:
         and node.inputs[1].dtype == np.float32
         and not node.attrs.get("transA", 0)  # its channels would come first
     )
+
+
+def _decodes(node: gs.Node) -> bool:
+    """Whether a layer reads a Softmax, behind nothing but new shapes."""
+    maker = maker_of(node.inputs[0], "Softmax", *RESHAPING)
+    while maker is not None and maker.op in RESHAPING:
+        maker = maker_of(maker.inputs[0], "Softmax", *RESHAPING)
+    return maker is not None
 
 
 def moves_values(node: gs.Node, moving: tuple[str, ...]) -> bool:
@@ -82,7 +96,7 @@ def has_bias(node: gs.Node) -> bool:
     return len(node.inputs) > 2 and not node.inputs[2].is_empty()
 
 
-def _layer(node: gs.Node, *, first: bool, last: bool) -> Layer:
+def _layer(node: gs.Node, *, first: bool, last: bool, decodes: bool) -> Layer:
     bias = constant_bias(node)
     weight = node.inputs[1].values
     spatial = weight.ndim - 2
@@ -107,6 +121,7 @@ def _layer(node: gs.Node, *, first: bool, last: bool) -> Layer:
         pads=tuple(node.attrs.get("pads", [0] * 2 * spatial)),
         dilations=tuple(node.attrs.get("dilations", [1] * spatial)),
         auto_pad=str(node.attrs.get("auto_pad", "NOTSET")),
+        decodes=decodes,
         first_or_last=first or last,
         last=last and not first,
     )

@@ -58,6 +58,7 @@ OPTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
 OTHERS = (
     *("act_bits", "weight_bits", "edge_bits", "renormalize", "skip", "std_multiplier", "percentile", "moving_average"),
     *("symmetric", "alpha", "overflow_rate", "bit_true", "published", "reconstruct", "budget_seconds"),
+    "guard",
 )
 
 
@@ -84,7 +85,7 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
         for name, choices in OPTIONS.items()
         if name in given and _name_in(given[name]) not in choices()
     ]
-    for name in ("renormalize", "reconstruct", "moving_average", "symmetric", "bit_true", "published"):
+    for name in ("renormalize", "reconstruct", "moving_average", "symmetric", "bit_true", "published", "guard"):
         problems += boolean(name, given[name]) if name in given else []
     if "budget_seconds" in given and not given.get("reconstruct"):
         problems.append("`budget_seconds` goes with `reconstruct`")

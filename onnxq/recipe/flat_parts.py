@@ -18,7 +18,7 @@ from onnxq.formats.fixed_point import FixedPoint
 from onnxq.formats.powers_of_two import AdditivePowersOfTwo
 from onnxq.formats.symmetric import Symmetric
 from onnxq.recipe.corrections import CORRECTIONS
-from onnxq.recipe.override import FIRST_AND_LAST, Override
+from onnxq.recipe.override import DECODING, FIRST_AND_LAST, Override
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.recipe import Recipe
@@ -172,7 +172,8 @@ class Parts:
         patterns = [skipped] if isinstance(skipped, str) else skipped
         if not isinstance(patterns, (list, tuple)) or not all(isinstance(pattern, str) for pattern in patterns):
             raise OnnxqError(f"`skip` must be a list of names or patterns, not {skipped!r}")
-        return (*thresholds, *kept, *(Override(pattern, skip=True) for pattern in patterns))
+        decoding = [] if self.given.get("guard", True) else [Override(DECODING)]
+        return (*thresholds, *kept, *(Override(pattern, skip=True) for pattern in patterns), *decoding)
 
     def _thresholds(self) -> list[Override]:
         """``alpha``: layer name or pattern -> {"weight": in standard deviations, "activation": in its units}."""

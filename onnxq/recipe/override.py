@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -13,7 +14,8 @@ from onnxq.core.layers import Layer
 from onnxq.core.target import Target
 from onnxq.formats import FORMATS, Format
 
-FIRST_AND_LAST, LAST = "first-and-last", "the-last"
+FIRST_AND_LAST, LAST, DECODING = "first-and-last", "the-last", "decoding"
+WORDS = (FIRST_AND_LAST, LAST, DECODING)  # that stand for layers, whatever their names
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Override:
 
     Attributes:
         layers: a name or a shell pattern; ``first-and-last`` for those that no layer precedes, or none follows,
-            ``the-last`` for these alone. (Where a recipe has none for these, they get 8 bits, or what their format or
+            ``the-last`` for these alone; ``decoding`` for those that make boxes of a Softmax, which are in float where
+            a recipe has no such override. (Where a recipe has none for these, they get 8 bits, or what their format or
             target wants.)
         weight_bits, act_bits: widths, or their means where channels have bits of their own; None leaves them.
         weight_format, act_format: number formats; None leaves them.
@@ -71,6 +74,8 @@ class Override:
 
     def covers(self, layer: Layer) -> bool:
         """Whether it is for this layer."""
+        if self.layers == DECODING:
+            return layer.decodes
         if self.layers in (FIRST_AND_LAST, LAST):
             return layer.last if self.layers == LAST else layer.first_or_last
         return fnmatchcase(layer.name, self.layers)
@@ -122,3 +127,10 @@ class Override:
         new = new.on(target, weights=weights)
         allocation = allocation if new.has_widths else ALLOCATIONS.parse("none")
         return replace(choice, format=new, bits=width, allocation=allocation)
+
+
+def is_left_out(layer: Layer, overrides: Sequence[Override]) -> bool:
+    """Whether a layer stays in float: an override says so, or it decodes boxes and none is for such layers."""
+    if layer.decodes and not any(override.layers == DECODING for override in overrides):
+        return True
+    return any(override.skip and override.covers(layer) for override in overrides)

@@ -16,7 +16,7 @@ from onnxq.errors import OnnxqError
 from onnxq.formats import Format
 from onnxq.formats.fixed_point import FixedPoint
 from onnxq.recipe import writing
-from onnxq.recipe.override import FIRST_AND_LAST, LAST, LayerChoice, Override
+from onnxq.recipe.override import FIRST_AND_LAST, LAST, WORDS, LayerChoice, Override, is_left_out
 from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS, Points
 from onnxq.recipe.rounding import ROUNDINGS, Rounding
@@ -234,11 +234,10 @@ class Recipe:
             OnnxqError: there are none, or an override covers none.
         """
         for override in self.overrides:
-            if override.layers not in (FIRST_AND_LAST, LAST) and not any(override.covers(layer) for layer in layers):
+            if override.layers not in WORDS and not any(override.covers(layer) for layer in layers):
                 names = ", ".join(layer.name for layer in layers[:3])
                 raise OnnxqError(f"{override.layers}: no layer has such a name; layers are named like {names}")
-        skips = [override for override in self.overrides if override.skip]
-        kept = [layer for layer in layers if not any(override.covers(layer) for override in skips)]
+        kept = [layer for layer in layers if not is_left_out(layer, self.overrides)]
         if not kept:
             raise OnnxqError("no Conv or Gemm layer with constant weights is left to quantize")
         return kept

@@ -74,8 +74,9 @@ class AroundIntegerKernels(Points):
     def _before_layers(network: Network) -> set[str]:
         """Tensors that a layer or product comes behind: what is computed of results alone stays as exact as it is."""
         found: set[str] = set()
+        decoding = {layer.name for layer in network.layers if layer.decodes}
         for node in reversed(network.nodes):
-            if node.op in MULTIPLYING or not found.isdisjoint(node.outputs):
+            if (node.op in MULTIPLYING and node.name not in decoding) or not found.isdisjoint(node.outputs):
                 found.update(node.inputs)
         return found
 
