@@ -423,7 +423,7 @@ def test_a_model_without_layers_is_refused():
 
 
 def test_evaluation_counts(tmp_path, network):
-    from onnxq.evaluation.metrics import rank_of_label
+    from onnxq.evaluation.metrics.classification import rank_of_label
 
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
     onnx.save(network, first)
