@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import exact_session, images, parse, run, small_network
+from helpers import exact_session, images, parse, small_network
 
 import onnxq
 from onnxq.recipe import Recipe
