@@ -42,6 +42,7 @@ BETWEEN_IN_FLOAT = (
     "quantizers are at the inputs of layers only, as in the statistics: for integer kernels throughout, calibrate with "
     "`target` onnxruntime, or quantize with `data` alone"
 )
+MULTIPLYING = ("Conv", "Gemm", "MatMul")
 MOST_LEFT = 0.02  # of the weights that stay in float without a note
 WITHOUT_STATISTICS = (
     "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "
@@ -208,9 +209,10 @@ def _decided(source: onnx.ModelProto, statistics: Statistics | None, recipe: Rec
         normalize(graph, for_integer_kernels=points.for_integer_kernels, keep_batch_norm=points.keeps_batch_norm)
         network = network_of(graph)
         plan = decide(network.layers, points.of(network), statistics, recipe, network.stored)
-    notes = [f"layer {name}: inside a subgraph: its weights alone are quantized" for name in network.unreached]
-    left = [layer.name for layer in network.layers if layer.decodes and layer.name not in plan.layers]
-    notes += [f"layer {name}: makes boxes of a Softmax, and stays in float (`guard`)" for name in left]
+    inside = [layer for layer in network.stored if layer.op in MULTIPLYING and layer.name in plan.stored]
+    notes = [f"{len(inside)} layers inside If, Loop or Scan: their weights alone are quantized"] if inside else []
+    left = sorted(network.decoding - set(plan.layers))
+    notes += [f"layer {name}: reads a Softmax, as heads of detectors do, and stays in float (`guard`)" for name in left]
     if plan.target.fused_operators and not points.for_integer_kernels:
         notes.append(BETWEEN_IN_FLOAT)
     return Draft(source, graph, network, statistics, recipe, plan, tuple(notes))

@@ -15,6 +15,7 @@ from onnxq.core.feeds import Given, as_batch
 from onnxq.data.datasets.folder import ImageFolder
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
+from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
 from onnxq.evaluation.code_rates import CodeRate, code_rates, mean_rate
@@ -101,25 +102,29 @@ def command(
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     onnxq eval detector.onnx detector.w8a8.onnx --data coco/annotations/instances_val2017.json --task detection
     """
+    facts = [metadata(load_model(model)) for model in models]
     read = [data, loading["classes"], decode, characters, *metrics]
     check_outputs(json_path, csv_path, line_path, models=models, inputs=read)
-    purpose = TASKS[task] if task is not None else None
-    loader = make_loader(models[0], data, "test", images, provider, task=purpose, **loading)
+    chosen_task = TASKS[task] if task is not None else None
+    loader = make_loader(models[0], data, "test", images, provider, task=chosen_task, **loading)
     names = (
         tuple(dict.fromkeys(map(metric_name, metrics)))
-        or (purpose.metrics if purpose is not None else ())
-        or _asked_for(models)
+        or (chosen_task.metrics if chosen_task is not None else ())
+        or _asked_for(facts)
         or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
     )
     chosen = with_parameters(names, {"detection": {"decode": decode}, "ocr": {"characters": characters}})
+    if not loading["preset"]:
+        _warn_of_preprocessing(models, facts)
     logs = Logs(csv_path, line_path, chosen)
     logs.check()
     if shuffle is not None and not len(loader.indices):
         raise click.UsageError("--shuffle: what a function yields comes in its order")
     if shuffle is not None:
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
-    if purpose is not None and not anyway and (wrong := doubt(models[0], loader, chosen, provider)):
-        raise OnnxqError(f"{wrong} (--anyway goes on all the same)")
+    if chosen_task is not None and not anyway and (wrong := doubt(models[0], loader, chosen, provider)):
+        without = ", without --preset" if loading["preset"] else ""
+        raise OnnxqError(f"{wrong} (--anyway goes on all the same{without})")
     files = ", ".join(Path(model).name for model in models)
     with tracking(track, f"eval {files}") as run:
         run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})
@@ -150,7 +155,9 @@ def with_parameters(names: Sequence[str], given: Mapping[str, Mapping[str, str |
     said = {name: {key: value for key, value in fields.items() if value is not None} for name, fields in given.items()}
     for name, fields in said.items():
         if fields and name not in names:
-            raise click.UsageError(f"--{next(iter(fields))} goes with --task {name}")
+            raise click.UsageError(
+                f"--{next(iter(fields))} goes with the metric {name}, which is not measured (--task)"
+            )
     return tuple({name: said[name]} if said.get(name) else name for name in names)
 
 
@@ -178,12 +185,24 @@ def _count_codes(path: str, loader: Loader | FeedLoader, provider: str) -> list[
     return [rate.to_json() for rate in rates]
 
 
-def _asked_for(models: Sequence[str]) -> tuple[str, ...]:
+def _warn_of_preprocessing(models: Sequence[str], facts: Sequence[Mapping[str, str]]) -> None:
+    """All files see the images as the first one wants them."""
+    wanted = [Preprocessing.from_metadata(values) for values in facts]
+    for model, own in zip(models, wanted, strict=True):
+        if own is not None and own != wanted[0]:
+            click.echo(
+                f"warning: {show_path(Path(model))} wants other preprocessing than {show_path(Path(models[0]))}, by "
+                "whose all are evaluated: evaluate it alone",
+                err=True,
+            )
+
+
+def _asked_for(facts: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """The metrics that the recipe of one of these files names, if one does."""
-    for path in models:
+    for values in facts:
         try:
-            recipe = onnxq.Recipe.from_json(metadata(load_model(path)).get("onnxq.recipe", "{}"))
-        except OnnxqError:  # not to be had, which will be said, or a recipe of another version
+            recipe = onnxq.Recipe.from_json(values.get("onnxq.recipe", "{}"))
+        except OnnxqError:  # of another version
             continue
         if recipe.metrics:
             return recipe.metrics

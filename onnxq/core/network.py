@@ -43,7 +43,7 @@ class Network:
         feature_maps: tensors with images and channels, unlike what graphs compute shapes with; empty where shapes were
             not inferred.
         stored: weights of other nodes (ConvTranspose, recurrent ones), which alone are quantized.
-        unreached: names of layers that lie inside If or Loop, where weights alone are quantized.
+        decoding: names of nodes that make numbers of a Softmax by constant weights (``Layer.decodes``).
     """
 
     nodes: tuple[Node, ...]
@@ -53,7 +53,7 @@ class Network:
     ranks: dict[str, int]
     feature_maps: frozenset[str] = frozenset()
     stored: tuple[Layer, ...] = ()
-    unreached: tuple[str, ...] = ()
+    decoding: frozenset[str] = frozenset()
 
     @cached_property
     def _producers(self) -> dict[str, Node]:

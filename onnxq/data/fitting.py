@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -71,6 +71,11 @@ def letterboxed(image: Size, size: Size) -> Placed:
     return Placed(inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2), size)
 
 
+def in_corner(image: Size, size: Size) -> Placed:
+    """The same, at the top left, as YOLOX has it."""
+    return replace(letterboxed(image, size), corner=(0, 0))
+
+
 def of_height(image: Size, size: Size) -> Placed:
     """The height as asked for, the width in proportion: lines of text."""
     inner = size[0], max(round(image[1] * size[0] / image[0]), 1)
@@ -94,5 +99,6 @@ FITS = {
     "short": Fit(short_side, frames=False),
     "stretch": Fit(stretched),
     "letterbox": Fit(letterboxed),
+    "corner": Fit(in_corner),
     "height": Fit(of_height),
 }

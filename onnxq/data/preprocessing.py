@@ -2,7 +2,7 @@
 
 input_size     [channels, height, width]
 resize         in pixels: one number, or height and width; or null
-fit            what becomes that size: 'short' (the short side), 'stretch', 'letterbox' or 'height'
+fit            what becomes that size: 'short' (the short side), 'stretch', 'letterbox', 'corner' or 'height'
 crop           side of the centre crop in pixels, or null
 scale          what pixels of 0 .. 255 are multiplied by first
 mean, std      per channel, of scaled pixels

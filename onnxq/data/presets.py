@@ -15,7 +15,7 @@ PRESETS = {
     ),
     "cifar-224": Preprocessing(resize=224, crop=224),
     "yolo": Preprocessing((3, 640, 640), (640, 640), None, ZERO, ONE, fit="letterbox"),
-    "yolox": Preprocessing((3, 640, 640), (640, 640), None, ZERO, ONE, fit="letterbox", scale=1.0, color="bgr"),
+    "yolox": Preprocessing((3, 640, 640), (640, 640), None, ZERO, ONE, fit="corner", scale=1.0, color="bgr"),
     "paddleocr-det": Preprocessing((3, 640, 640), (640, 640), None, fit="stretch", color="bgr"),
     "paddleocr-rec": Preprocessing((3, 48, 320), (48, 320), None, HALF, HALF, fit="height", color="bgr"),
     "demo": Preprocessing(input_size=(3, 64, 64), resize=None, crop=None, mean=(0.45,) * 3, std=(0.25,) * 3),

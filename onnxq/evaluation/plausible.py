@@ -14,11 +14,12 @@ from pathlib import Path
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import TO_ONE, Preprocessing
-from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import tallied
-from onnxq.evaluation.metrics import Chosen, Metric
+from onnxq.evaluation.metrics import METRICS, Chosen, Metric
 
 IMAGES = 64
+ENOUGH = 16  # images, to say that a network does not work
+CLEARLY = 10.0  # percent more, to recommend other preprocessing
 ALIKE = 0.95  # of the best: of what helps about as much the smallest change is named
 NORMALIZATIONS = (
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -33,38 +34,39 @@ def doubt(path: str | Path, loader: Loader | FeedLoader, metrics: Sequence[Chose
     Raises:
         OnnxqError: as ``evaluate``.
     """
+    if not any(METRICS.parse(metric).headline for metric in metrics):
+        return None
     if isinstance(loader, FeedLoader):
         few = replace(loader, most=IMAGES)
         metric, images = _measured(path, few, metrics, provider)
-        return None if metric is None or _works(metric) else f"{_said(path, metric, images)}; {metric.suspicion()}"
+        return None if images < ENOUGH or _works(metric) else f"{_said(path, metric, images)}; {metric.suspicion()}"
     places = choose(len(loader.indices), IMAGES)
     small = replace(loader, indices=[loader.indices[place] for place in places])
     metric, images = _measured(path, small, metrics, provider)
-    if metric is None or _works(metric):
+    if math.isnan(_headline(metric)):
+        return f"nothing is annotated in {images} images of the data, spread over all"
+    if images < ENOUGH or _works(metric):
         return None
     better: dict[str, float] = {}
     for options, preprocessing in _others(loader.preprocessing):
         other, _ = _measured(path, replace(small, preprocessing=preprocessing), metrics, provider)
-        if other is not None and _works(other):
+        if _works(other) and _headline(other) > _headline(metric) + CLEARLY:
             better[options] = _headline(other)
     if better:
         options, value = next(pair for pair in better.items() if pair[1] >= ALIKE * max(better.values()))
         return (
             f"{_said(path, metric, images)}; with {options} it is {value:.1f} %: "
-            f"`onnxq preprocess {path} {options}` writes that into the model"
+            f"`onnxq preprocess {path} {options} -o FILE` writes a model that says so"
         )
     return f"{_said(path, metric, images)}; other colours, scales and means do not help; {metric.suspicion()}"
 
 
 def _measured(
     path: str | Path, loader: Loader | FeedLoader, metrics: Sequence[Chosen], provider: str
-) -> tuple[Metric | None, int]:
-    """The first metric that could tell, and on how many images."""
+) -> tuple[Metric, int]:
+    """The first metric that can tell, and on how many images."""
     (tally,), images = tallied([path], loader, metrics=metrics, provider=provider)
-    metric = next((metric for metric in tally.metrics if metric.headline), None)
-    if metric is not None and math.isnan(_headline(metric)):
-        raise OnnxqError(f"nothing is annotated in {images} images of the data, spread over all: no way to judge by it")
-    return metric, images
+    return next(metric for metric in tally.metrics if metric.headline), images
 
 
 def _others(own: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:

@@ -15,11 +15,12 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network, Node
 from onnxq.errors import OnnxqError
 from onnxq.graph.clamps import clamp_from_zero
-from onnxq.graph.matching import maker_of
-from onnxq.graph.stored_weights import stored_weights, subgraphs
+from onnxq.graph.matching import is_float_constant, maker_of
+from onnxq.graph.stored_weights import stored_weights
 
 LAYERS = ("Conv", "Gemm")
-RESHAPING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
+MULTIPLYING = (*LAYERS, "MatMul")
+RESHAPING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Cast")
 
 
 def network_of(graph: gs.Graph) -> Network:
@@ -36,7 +37,7 @@ def network_of(graph: gs.Graph) -> Network:
         ranks=_ranks(graph),
         feature_maps=frozenset(tensor.name for tensor in [*graph.inputs, *_made(graph)] if _is_feature_map(tensor)),
         stored=tuple(stored_weights(graph)),
-        unreached=tuple(_inside_subgraphs(graph)),
+        decoding=frozenset(node.name for node in graph.nodes if _decodes(node)),
     )
 
 
@@ -73,7 +74,9 @@ def is_layer(node: gs.Node) -> bool:
 
 
 def _decodes(node: gs.Node) -> bool:
-    """Whether a layer reads a Softmax, behind nothing but new shapes."""
+    """Whether a node multiplies a Softmax by constant weights, behind nothing but new shapes."""
+    if node.op not in MULTIPLYING or not is_float_constant(node.inputs[1]):
+        return False
     maker = maker_of(node.inputs[0], "Softmax", *RESHAPING)
     while maker is not None and maker.op in RESHAPING:
         maker = maker_of(maker.inputs[0], "Softmax", *RESHAPING)
@@ -194,8 +197,3 @@ def _ranks(graph: gs.Graph) -> dict[str, int]:
             tensor = tensor.outputs[0].outputs[0]
             ranks[tensor.name] = rank
     return ranks
-
-
-def _inside_subgraphs(graph: gs.Graph) -> Iterator[str]:
-    """Names of the Conv and Gemm nodes inside If, Loop and Scan."""
-    return (node.name or node.op for inner in subgraphs(graph) for node in inner.nodes if node.op in LAYERS)

@@ -19,6 +19,7 @@ from onnxq.graph.names import Names
 PLACES = {"ConvTranspose": (1,), "LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2)}  # inputs that are weights
 INSIDE = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), **PLACES}  # and of nodes in subgraphs
 CHANNELS_FIRST = ("Conv",)
+STANDARD = (None, "", "ai.onnx")  # domains
 SUFFIX = "/weight"
 
 
@@ -49,7 +50,7 @@ def subgraphs(graph: gs.Graph) -> Iterator[gs.Graph]:
 
 
 def _weighted(graph: gs.Graph, places: dict[str, tuple[int, ...]]) -> list[tuple[gs.Node, tuple[int, ...]]]:
-    return [(node, places[node.op]) for node in graph.nodes if node.op in places]
+    return [(node, places[node.op]) for node in graph.nodes if node.op in places and node.domain in STANDARD]
 
 
 def _inside(graph: gs.Graph) -> list[tuple[gs.Node, tuple[int, ...]]]:

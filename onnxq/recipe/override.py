@@ -130,7 +130,7 @@ class Override:
 
 
 def is_left_out(layer: Layer, overrides: Sequence[Override]) -> bool:
-    """Whether a layer stays in float: an override says so, or it decodes boxes and none is for such layers."""
-    if layer.decodes and not any(override.layers == DECODING for override in overrides):
+    """Whether a layer stays in float: an override says so, or it decodes and none is for such layers, or names it."""
+    if layer.decodes and not any(override.layers in (DECODING, layer.name) for override in overrides):
         return True
     return any(override.skip and override.covers(layer) for override in overrides)

@@ -239,7 +239,8 @@ class Recipe:
                 raise OnnxqError(f"{override.layers}: no layer has such a name; layers are named like {names}")
         kept = [layer for layer in layers if not is_left_out(layer, self.overrides)]
         if not kept:
-            raise OnnxqError("no Conv or Gemm layer with constant weights is left to quantize")
+            guarded = " (`guard` leaves out those that read a Softmax)" if any(each.decodes for each in layers) else ""
+            raise OnnxqError(f"no Conv or Gemm layer with constant weights is left to quantize{guarded}")
         return kept
 
     @property

@@ -58,12 +58,41 @@ def test_what_makes_boxes_stays_in_float(head, random, target):
     batches = [random.normal(size=(2, 3, 16, 16)).astype(np.float32) for _ in range(4)]
     recipe = {"weight_bits": 7, "act_bits": 8, "target": target, "rounding": "nearest"}
     kept = onnxq.quantize(head, None, onnxq.Recipe.of(**recipe), images=batches)
-    assert len(kept.plan.layers) == 3 and not {"shares", "both", "y", "large"} & set(kept.plan.activations)
-    assert [note for note in kept.notes if "makes boxes of a Softmax" in note]
+    assert len(kept.plan.layers) == 3
+    assert not {"moved", "shares", "both", "boxes", "lines", "y", "large"} & set(kept.plan.activations)
+    assert [note for note in kept.notes if "reads a Softmax" in note]
     without = onnxq.quantize(head, None, onnxq.Recipe.of(**recipe, guard=False), images=batches)
     assert len(without.plan.layers) == 4
     assert not [note for note in without.notes if "Softmax" in note]
     assert noise(head, kept, batches[0])[0] < noise(head, without, batches[0])[0]
+
+
+def test_a_product_of_a_softmax_stays_in_float(random):
+    """As some exports write it; ONNX Runtime has integer kernels for MatMul."""
+    model = parse(
+        """m (float[N, 3, 8, 8] x) => (float[N, 64, 1] y) {
+            f = Conv (x, w)  r = Relu (f)  sides = Conv (r, v)  flat = Reshape (sides, shape)
+            rows = Transpose <perm = [0, 2, 1]> (flat)  shares = Softmax <axis = 2> (rows)
+            c = Cast <to = 1> (shares)  y = MatMul (c, numbers)
+        }""",
+        {
+            "w": random.normal(size=(4, 3, 1, 1)).astype(np.float32),
+            "v": random.normal(size=(16, 4, 1, 1)).astype(np.float32),
+            "shape": np.array([0, 16, 64]),
+            "numbers": np.arange(16, dtype=np.float32)[:, None],
+        },
+    )
+    batches = [random.normal(size=(2, 3, 8, 8)).astype(np.float32)]
+    for options in ({}, {"target": "onnxruntime"}):
+        result = onnxq.quantize(model, None, onnxq.Recipe.of(weight_bits=7, act_bits=8, **options), images=batches)
+        assert not {"shares", "c", "y"} & set(result.plan.activations), options
+        assert [note for note in result.notes if "reads a Softmax" in note], options
+
+
+def test_a_layer_that_is_named_is_quantized(head):
+    own = [{"layers": "Conv_boxes", "weight_bits": 6}]
+    result = onnxq.quantize(head, None, onnxq.Recipe.of(weight_bits=4, act_bits=None, overrides=own))
+    assert "Conv_boxes" in result.plan.layers
 
 
 def test_it_can_be_said_in_a_recipe(head):

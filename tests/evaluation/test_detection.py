@@ -30,7 +30,8 @@ BOX = np.array([[10.0, 20, 40, 60]])
 def truth(corners, classes, ids=None):
     classes = np.array(classes, np.int64)
     ids = classes if ids is None else np.array(ids, np.int64)
-    return Boxes(np.array(corners, np.float64).reshape(-1, 4), classes, ids, np.zeros(len(classes), bool), FRAME)
+    corners = np.array(corners, np.float64).reshape(-1, 4)
+    return Boxes(corners, classes, ids, np.zeros(len(classes), bool), FRAME, np.array([0.0, 0, 64, 64]))
 
 
 def precision(found, true, decode="end2end"):
@@ -69,7 +70,7 @@ def written(way):
     rows = np.full((84, 7), 1e-5, np.float32)
     rows[5] = [*centre, 1, 0, 0.9]
     if way == "yolox":  # cells of 64 + 16 + 4; the box is in that of row 5, column 3 of the first
-        rows[:, :4] = 0
+        rows[:, :4] = -1
         rows[5] = 1e-5
         rows[5 * 8 + 3] = [25 / 8 - 3, 40 / 8 - 5, np.log(30 / 8), np.log(40 / 8), 1, 0, 0.9]
     return rows[None]
@@ -78,11 +79,57 @@ def written(way):
 @pytest.mark.parametrize("way", ["end2end", "yolov8", "yolo", "yolox"])
 def test_ways_of_writing_boxes(way):
     outputs = [written(way)]
-    assert way in fitting_decoders(outputs, FRAME, {})
+    frame = (96, 64) if way == "yolo" else FRAME
+    assert fitting_decoders(outputs, frame, {})[0] == way
     (found,) = DECODERS[way].decode(outputs, FRAME, {})
     np.testing.assert_allclose(found.corners, BOX, rtol=1e-5)
     assert found.classes.tolist() == [1]
     assert found.scores == pytest.approx([0.9])
+
+
+def test_values_tell_what_shapes_do_not():
+    """Boxes of cells that were decoded already, and more than a few that were chosen."""
+    decoded = np.abs(written("yolox"))
+    assert fitting_decoders([decoded], FRAME, {}) == ["yolo", "yolox"]
+    chosen = np.zeros((1, 1000, 6), np.float32)
+    chosen[..., 5] = 3
+    assert fitting_decoders([chosen], FRAME, {})[0] == "end2end"
+    masks = [np.zeros((1, 4 + 3 + 32, 84), np.float32), np.zeros((1, 32, 16, 16), np.float32)]
+    masks[0][0, :4, 3], masks[0][0, 5, 3], masks[0][0, 9] = [25, 40, 30, 40], 0.9, 1
+    assert fitting_decoders(masks, FRAME, {})[0] == "yolov8"
+    (found,) = DECODERS["yolov8"].decode(masks, FRAME, {})
+    assert found.classes.tolist() == [1]
+
+
+def test_so_many_boxes_take_no_minutes(random):
+    noise = random.random((1, 84, 8400)).astype(np.float32)
+    noise[:, :4] *= 600
+    assert len(DECODERS["yolov8"].decode([noise], (640, 640), {})[0].scores) == 300
+
+
+def test_what_is_found_ends_with_the_image():
+    over = [-60, 20, 40, 60, 0.9, 1]
+    assert precision([over], truth([[0, 20, 40, 60]], [1]))["mAP"] == pytest.approx(100)
+    assert np.isnan(precision([[5, 5, 1, 1, 0.9, 1], [float("nan")] * 6], truth(np.zeros((0, 4)), []))["mAP"])
+
+
+@pytest.mark.parametrize(
+    "found", [([[0, 0, 1, 1]], [[0.5]], [1]), ([[0, 0, 1, 1]], [0.5, 0.4], [1]), ([[0, 0, 1, 1]], [0.5], 1)]
+)
+def test_what_own_decoders_return_is_checked(tmp_path, found):
+    (tmp_path / "mine.py").write_text(f"def boxes(outputs, frame):\n    return [{found!r}]\n")
+    metric = METRICS.parse({"detection": {"decode": f"{tmp_path / 'mine.py'}:boxes"}})
+    metric.start({})
+    with pytest.raises(OnnxqError, match=r"`decode`.*must be \[n, 4\], \[n\] and \[n\]"):
+        metric.update([np.zeros((1, 1, 6))], [], (truth(BOX, [1]),))
+
+
+@pytest.mark.parametrize("way", [*DECODERS])
+def test_a_decoder_that_does_not_fit_is_said(way):
+    metric = METRICS.parse({"detection": {"decode": way}})
+    metric.start({})
+    with pytest.raises(OnnxqError, match="are not written as `decode`"):
+        metric.update([np.zeros((1, 5))], [], (truth(BOX, [1]),))
 
 
 def test_overlapping_boxes_of_a_class_are_one():
@@ -129,7 +176,7 @@ def test_torchvision_finds_the_same_boxes_of_its_scores(arch):
         assert own.classes.tolist() == theirs["labels"].tolist()
 
 
-def coco(folder, count=4, size=(100, 50), number=7):
+def coco(folder, count=20, size=(100, 50), number=7):
     """Pictures with a red box on grey, and where it is."""
     images, annotations = [], []
     for index in range(count):
@@ -148,6 +195,8 @@ def test_boxes_follow_the_picture(tmp_path):
     box = data.truth(0, PRESETS["yolo"].for_shape([1, 3, 200, 200]))  # doubled; 50 rows of grey above
     assert box.corners.tolist() == [[40, 70, 120, 130]]
     assert (box.classes.tolist(), box.ids.tolist(), box.frame) == ([1], [7], (200, 200))
+    corner = data.truth(0, PRESETS["yolox"].for_shape([1, 3, 200, 200]))  # YOLOX has no grey above
+    assert corner.corners.tolist() == [[40, 20, 120, 80]] and corner.bounds.tolist() == [0, 0, 200, 100]
     stretched = data.truth(0, PRESETS["paddleocr-det"].for_shape([1, 3, 100, 100]))
     assert stretched.corners.tolist() == [[20, 20, 60, 80]]
     cut = PRESETS["demo-32"]  # the short side to 32, the middle: columns 34 to 66 of 64, and nothing of what is outside
@@ -171,9 +220,10 @@ def test_yolo_labels(tmp_path):
     assert found.classes.tolist() == [2, 0]
     np.testing.assert_allclose(found.corners, [[20, 35, 60, 65], [0, 25, 100, 75]])
     assert len(data.truth(1, PRESETS["yolo"]).classes) == 0  # no file: nothing on it
-    (tmp_path / "labels" / "0.txt").write_text("2 0.4 0.5 0.4\n")
-    with pytest.raises(OnnxqError, match="line 1: expected a class and a box"):
-        open_boxes(str(tmp_path / "data.yaml"), "test")
+    for line in ("2 0.4 0.5 0.4", "0 50 25 10 10", "300000000 .5 .5 .1 .1", "0 .5 .5 -.1 .1"):
+        (tmp_path / "labels" / "0.txt").write_text(line + "\n")
+        with pytest.raises(OnnxqError, match="line 1: expected a class and a box"):
+            open_boxes(str(tmp_path / "data.yaml"), "test")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +233,11 @@ def test_yolo_labels(tmp_path):
         (lambda c: c["annotations"][0].update(category_id=99), "category 99"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, float("nan"), 4]), "has the number nan"),
         (lambda c: c["annotations"][0].update(bbox=[1, 2]), "not a COCO json with boxes"),
+        (lambda c: c["annotations"][0].update(bbox="1234"), "not a list"),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, -3, 4]), "the size -3 x 4"),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "`iscrowd` is '0'"),
+        (lambda c: c["images"][0].update(id=1), "two images have the same `id`"),
+        (lambda c: c["categories"][0].update(id=10**30), "numbers of categories are"),
         (lambda c: c["annotations"][0].update(image_id=77), "77 is missing"),
     ],
 )
@@ -193,6 +248,13 @@ def test_damaged_annotations(tmp_path, change, message):
     path.write_text(json.dumps(content))
     with pytest.raises(OnnxqError, match=message):
         open_boxes(str(path), "test")
+
+
+def test_boxes_of_an_image_of_another_size_are_refused(tmp_path):
+    path = coco(tmp_path)
+    Image.new("RGB", (50, 100)).save(tmp_path / "0.png")
+    with pytest.raises(OnnxqError, match=r"0.png: an image of 50 x 100 pixels; its boxes are of one of 100 x 50"):
+        open_boxes(str(path), "test").truth(0, PRESETS["yolo"])
 
 
 def detector(folder, box=(40.0, 70, 120, 130)):
@@ -225,12 +287,12 @@ def detector(folder, box=(40.0, 70, 120, 130)):
 
 
 def test_eval_of_a_detector(tmp_path):
-    data, model = coco(tmp_path, count=3), detector(tmp_path)
+    data, model = coco(tmp_path), detector(tmp_path)
     said, _ = command("eval", model, model, "--data", data, "--task", "detection", "--json", tmp_path / "out.json")
     assert "mAP50 %" in said
     (first, _) = json.loads((tmp_path / "out.json").read_text())["models"]
-    assert (first["mAP"], first["boxes"]) == (pytest.approx(100), 3)
-    loader = Loader(open_boxes(str(data), "test"), PRESETS["yolo"].for_shape([1, 3, 200, 200]), choose(3, None))
+    assert (first["mAP"], first["boxes"]) == (pytest.approx(100), 20)
+    loader = Loader(open_boxes(str(data), "test"), PRESETS["yolo"].for_shape([1, 3, 200, 200]), choose(20, None))
     assert evaluate([model], loader, metrics=["detection"])[0].values["mAP"] == pytest.approx(100)
     with pytest.raises(OnnxqError, match="needs labels, which this data has not"):
         evaluate([model], loader)
@@ -248,8 +310,11 @@ def test_a_network_that_does_not_work_is_said_so(tmp_path):
     save_model(bgr, tmp_path / "bgr.onnx")
     asked = ("--data", data, "--task", "detection")
     _, error = command("eval", tmp_path / "bgr.onnx", *asked, ok=False)
-    assert "mAP50 is 0.0 % on 4 images" in error
-    assert "with --color rgb it is 100.0 %" in error
+    assert "mAP50 is 0.0 % on 20 images" in error
+    assert f"with --color rgb it is 100.0 %: `onnxq preprocess {tmp_path / 'bgr.onnx'} --color rgb -o FILE`" in error
+    _, warning = command("eval", model, tmp_path / "bgr.onnx", *asked)
+    assert "wants other preprocessing" in warning
+    command("eval", tmp_path / "bgr.onnx", *asked, "-n", 3)  # too few to say so
     command("eval", tmp_path / "bgr.onnx", *asked, "--anyway")
     coco(tmp_path, number=1)  # now class 0 of two
     _, error = command("eval", model, *asked, ok=False)
@@ -273,7 +338,7 @@ def test_wrong_options(tmp_path, arguments, message):
 def test_options_of_other_tasks(tmp_path):
     asked = [str(detector(tmp_path)), "--data", str(coco(tmp_path)), "--task", "detection", "--characters", "x"]
     done = CliRunner().invoke(eval_command, asked)
-    assert done.exit_code == 2 and "--characters goes with --task ocr" in done.output
+    assert done.exit_code == 2 and "--characters goes with the metric ocr" in done.output
 
 
 def test_data_without_boxes(tmp_path):

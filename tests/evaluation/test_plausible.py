@@ -68,6 +68,8 @@ def test_what_is_wrong_is_found(tmp_path, data, made, said):
 
 def test_what_is_said_helps(tmp_path, data):
     model = network(tmp_path / "net.onnx", color="bgr")
+    _, error = command("eval", model, "--data", data, "--preset", "yolox", "--task", "classification", ok=False)
+    assert "(--anyway goes on all the same, without --preset)" in error
     command("preprocess", model, "--color", "rgb", "-o", tmp_path / "mended.onnx")
     said, warning = command("eval", tmp_path / "mended.onnx", "--data", data, "--task", "classification")
     assert "100.00" in said and "guessing" not in warning

@@ -20,7 +20,7 @@ TRUE = np.uint8([[0, 0, 1, 1], [0, 0, 1, 255]])
 
 def measured(output, mask=TRUE):
     metric = METRICS.parse("segmentation")
-    metric.update([output], [], (Mask(mask),))
+    metric.update([output], [output], (Mask(mask),))
     return metric
 
 
@@ -47,6 +47,27 @@ def test_small_maps_are_made_larger():
     assert found.result()["mIoU"] > 80
 
 
+def test_scores_in_the_last_axis():
+    assert measured(np.moveaxis(scores(TRUE % 3), 1, -1)).result()["mIoU"] == 100
+
+
+def test_numbers_that_are_none_are_wrong():
+    bad = scores(TRUE % 3)
+    bad[:, :, 0] = np.nan
+    assert measured(bad).result()["pixels"] == pytest.approx(100 * 3 / 7)
+    assert measured(np.full((1, 2, 4), -1)).result() == {"mIoU": 0, "pixels": 0}
+
+
+def test_one_class_everywhere_is_no_working_network():
+    metric = measured(scores(TRUE * 0, count=21))
+    assert metric.result()["mIoU"] == pytest.approx(100 * 4 / 7 / 2) and metric.result()["mIoU"] < metric.least()
+
+
+def test_masks_of_0_and_255_are_refused():
+    with pytest.raises(OnnxqError, match="the masks hold 0 and 255 alone"):
+        measured(scores(TRUE * 0), np.uint8([[0, 0, 255, 255], [0, 0, 255, 255]])).result()
+
+
 @pytest.mark.parametrize("output", [np.zeros((1, 5), np.float32), np.zeros((2, 3, 2, 4), np.float32)])
 def test_other_outputs_are_said(output):
     with pytest.raises(OnnxqError, match="the first output has shape"):
@@ -59,7 +80,7 @@ def test_classes_numbered_otherwise_by_one_are_said():
     assert "otherwise by one" in metric.suspicion()
 
 
-def folder(tmp_path, count=3):
+def folder(tmp_path, count=20):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir(exist_ok=True)
     for index in range(count):

@@ -45,6 +45,7 @@ def test_repeats_count_once_and_blanks_part_them():
     assert read([1, 0, 0], "ab") == {"characters": 50, "lines": 0}
     assert read([1, 2, 1, 2, 1, 2], "b") == {"characters": 0, "lines": 0}  # no less than nothing
     assert read([0, 1, 2], "ab", classes=3) == {"characters": 100, "lines": 100}
+    assert read([1, 0, 2], "ab", letters="\ufeffa\r\nb".removeprefix("\ufeff")) == {"characters": 100, "lines": 100}
 
 
 def test_other_outputs_and_alphabets_are_said(tmp_path):
@@ -62,7 +63,7 @@ def test_other_outputs_and_alphabets_are_said(tmp_path):
 
 def lines(folder):
     """A letter every four columns: bright is b, dark is a."""
-    texts = ["ab", "ba", "bb"]
+    texts = ["ab", "ba", "bb"] * 6
     for index, text in enumerate(texts):
         columns = np.repeat([40 if letter == "a" else 230 for letter in text], 4)
         Image.fromarray(np.tile(columns, (4, 1)).astype(np.uint8)).save(folder / f"{index}.png")
@@ -74,10 +75,10 @@ def test_damaged_lists(tmp_path):
     path = lines(tmp_path)
     with pytest.raises(OnnxqError, match=r"texts are read from a .txt list"):
         open_texts(str(tmp_path), "test")
-    path.write_text("0.png\tab\n1.png ba\n")
-    with pytest.raises(OnnxqError, match="line 2: expected an image, a tab and its text"):
+    path.write_text("0.png\ta\u2028b\n\n1.png ba\n")
+    with pytest.raises(OnnxqError, match="line 3: expected an image, a tab and its text"):
         open_texts(str(path), "test")
-    path.write_text("9.png\tab\n")
+    path.write_text("99.png\tab\n")
     with pytest.raises(OnnxqError, match="is not there"):
         open_texts(str(path), "test")
 

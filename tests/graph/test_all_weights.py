@@ -151,7 +151,7 @@ def test_weights_inside_branches_count(upward):
     assert float_weights(to_graph(model))["Conv"] == 8
     result = onnxq.quantize(model, None, onnxq.Recipe.of(act_bits=None))
     assert not result.left and result.share == 1
-    assert [note for note in result.notes if "its weights alone" in note]
+    assert [note for note in result.notes if "their weights alone" in note]
 
 
 INSIDE = """

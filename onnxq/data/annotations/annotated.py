@@ -58,4 +58,7 @@ class AnnotatedImages(ImageList):
                 size = image.height, image.width
         except UNDECODABLE as error:
             raise OnnxqError(f"{self._paths[index]}: cannot be decoded ({error})") from error
-        return self._annotations[index].placed(size, preprocessing.placed(size))
+        try:
+            return self._annotations[index].placed(size, preprocessing.placed(size))
+        except OnnxqError as error:
+            raise OnnxqError(f"{self._paths[index]}: {error}") from error

@@ -65,7 +65,9 @@ def open_masks(spec: str, purpose: Purpose) -> AnnotatedImages:
     if found is None:
         raise OnnxqError(f"{spec}: masks are read from a folder with the folders `images` and `masks`")
     images, masks = found
-    by_name = {path.relative_to(masks).with_suffix(""): path for path in files_below(masks) if path.suffix == ".png"}
+    by_name = {
+        path.relative_to(masks).with_suffix(""): path for path in files_below(masks) if path.suffix.lower() == ".png"
+    }
     pictures = [path for path in files_below(images) if path.suffix.lower() in SUFFIXES]
     pairs = [
         (path, by_name[name]) for path in pictures if (name := path.relative_to(images).with_suffix("")) in by_name

@@ -35,10 +35,10 @@ def open_texts(spec: str, purpose: Purpose) -> AnnotatedImages:
     path = Path(spec)
     if path.suffix != ".txt":
         raise OnnxqError(f"{spec}: texts are read from a .txt list, an image, a tab and its text on each line")
-    lines = [line for line in text_of(path).splitlines() if line.strip()]
-    pairs = [line.split("\t", 1) for line in lines]
-    if wrong := [number for number, pair in enumerate(pairs, start=1) if len(pair) != 2]:
+    lines = [(number, line) for number, line in enumerate(text_of(path).split("\n"), start=1) if line.strip()]
+    if wrong := [number for number, line in lines if "\t" not in line]:
         raise OnnxqError(f"{path}, line {wrong[0]}: expected an image, a tab and its text")
+    pairs = [line.split("\t", 1) for _, line in lines]
     files = [path.parent / pair[0].strip() for pair in pairs]
     check_there(path, files)
     return AnnotatedImages(spec, files, [Line(pair[1].strip()) for pair in pairs])

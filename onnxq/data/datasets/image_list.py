@@ -155,7 +155,7 @@ def text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise OnnxqError(f"{path}: larger than any list of images")
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise OnnxqError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -19,8 +19,8 @@ DECODERS = {
     "boxes": FINAL,
     "end2end": END_TO_END,
     "yolov8": YOLOV8,
-    "yolox": YOLOX,
     "yolo": YOLO,
+    "yolox": YOLOX,
 }
 
 
@@ -39,4 +39,5 @@ def decoder_named(name: str) -> Decoder:
 
 def fitting_decoders(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> list[str]:
     """Names of those by which outputs of these shapes may be read, the likeliest first."""
-    return [name for name, decoder in DECODERS.items() if decoder.fits(outputs, frame, metadata)]
+    found = [name for name, decoder in DECODERS.items() if decoder.fits(outputs, frame, metadata)]
+    return sorted(found, key=lambda name: not DECODERS[name].likely(outputs))

@@ -4,6 +4,9 @@ yolov8   [N, 4 + classes, boxes]: centre, width, height in pixels; scores (YOLOv
 yolo     [N, boxes, 5 + classes]: the same, an objectness before the scores (YOLOv5, v7; YOLOX decoded inside)
 yolox    [N, boxes, 5 + classes]: offsets in cells of 8, 16 and 32 pixels, logarithms of sizes (YOLOX, Ge et al. 2021)
 end2end  [N, boxes, 6]: left, top, right, bottom in pixels, score, class (YOLOv10, or with suppression inside)
+
+Where shapes are alike, values tell: classes are whole numbers, sizes are positive and their logarithms are not. Other
+outputs behind the first one are maps of features (YOLOv5), or masks to which the last columns belong (YOLOv8-seg).
 """
 
 from __future__ import annotations
@@ -15,20 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.data.fitting import Size
-from onnxq.evaluation.decoding.base import LEAST_SCORE, MOST_FOUND, Decoder, Found, Outputs, corners_of, suppressed
+from onnxq.evaluation.decoding.base import LEAST_SCORE, Decoder, Found, Outputs, corners_of, suppressed
 
 STRIDES = (8, 16, 32)
 LARGEST_LOGARITHM = 20.0  # of a width or height: a larger one is no box
 
 
+def _leads(outputs: Outputs) -> bool:
+    """Whether the first output is of rows or columns, and the others are maps."""
+    return outputs[0].ndim == 3 and outputs[0].dtype.kind == "f" and all(each.ndim > 3 for each in outputs[1:])
+
+
 def _columns_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> bool:
-    shape = outputs[0].shape
-    return len(outputs) == 1 and len(shape) == 3 and 5 <= shape[1] < shape[2]
+    return _leads(outputs) and 5 <= outputs[0].shape[1] - _mask_columns(outputs) < outputs[0].shape[2]
 
 
 def _rows_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> bool:
-    shape = outputs[0].shape
-    return len(outputs) == 1 and len(shape) == 3 and 6 <= shape[2] < shape[1]
+    return _leads(outputs) and 6 <= outputs[0].shape[2] < outputs[0].shape[1]
 
 
 def _cells_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> bool:
@@ -36,12 +42,28 @@ def _cells_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> bo
 
 
 def _found_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> bool:
-    shape = outputs[0].shape
-    return len(outputs) == 1 and len(shape) == 3 and shape[2] == 6 and shape[1] <= MOST_FOUND
+    return len(outputs) == 1 and outputs[0].ndim == 3 and outputs[0].shape[2] == 6
+
+
+def _has_sizes(outputs: Outputs) -> bool:
+    return bool((outputs[0][..., 2:4] >= 0).all())
+
+
+def _has_logarithms(outputs: Outputs) -> bool:
+    return not _has_sizes(outputs)
+
+
+def _has_classes(outputs: Outputs) -> bool:
+    numbers = outputs[0][..., 5]
+    return bool((numbers == np.rint(numbers)).all())
+
+
+def _mask_columns(outputs: Outputs) -> int:
+    return int(outputs[1].shape[1]) if len(outputs) == 2 and outputs[1].ndim == 4 else 0
 
 
 def _columns(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> list[Found]:
-    rows = outputs[0].transpose(0, 2, 1)
+    rows = outputs[0].transpose(0, 2, 1)[..., : outputs[0].shape[1] - _mask_columns(outputs)]
     return [suppressed(corners_of(image[:, :4]), image[:, 4:]) for image in rows]
 
 
@@ -72,7 +94,7 @@ def _cells(frame: Size) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.concatenate(grids).astype(np.float32), strides.astype(np.float32)
 
 
-END_TO_END = Decoder(_found_fit, _as_found)
+END_TO_END = Decoder(_found_fit, _as_found, likely=_has_classes)
 YOLOV8 = Decoder(_columns_fit, _columns)
-YOLOX = Decoder(_cells_fit, _from_cells)
-YOLO = Decoder(_rows_fit, _rows)
+YOLOX = Decoder(_cells_fit, _from_cells, likely=_has_logarithms)
+YOLO = Decoder(_rows_fit, _rows, likely=_has_sizes)

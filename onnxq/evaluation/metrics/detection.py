@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.decoding import Decoder, Found, decoder_named, fitting_decoders
@@ -51,11 +52,14 @@ class Detection(Metric):
         frame = target[0].frame
         if self.decoder is None:
             shapes = ", ".join(str(list(array.shape)) for array in outputs)
-            names = fitting_decoders(outputs, frame, self.metadata)
+            names = fitting_decoders(reference or outputs, frame, self.metadata)
             if not names:
                 raise OnnxqError(f"no way is known to read boxes from outputs of {shapes}: `decode` module.py:function")
             self.decode, *self.others = names
             self.decoder = decoder_named(self.decode)
+        elif not self.decoder.fits(outputs, frame, self.metadata):
+            shapes = ", ".join(str(list(array.shape)) for array in outputs)
+            raise OnnxqError(f"outputs of {shapes} are not written as `decode` {self.decode} has them")
         by_id, images = self.decoder.by_id, self.decoder.decode(outputs, frame, self.metadata)
         if len(images) != len(target):
             raise OnnxqError(
@@ -67,11 +71,14 @@ class Detection(Metric):
             kinds = true.ids if by_id else true.classes
             for box, kind, crowd in zip(true.corners, kinds, true.crowd, strict=True):
                 self.truths.append({**_entry(self.images, box, int(kind)), "iscrowd": int(crowd), "area": AREA})
-            self._take(own)
+            self._take(own, true.bounds)
 
-    def _take(self, own: Found) -> None:
-        finite = np.isfinite(own.corners).all(axis=1) & np.isfinite(own.scores)
-        corners, scores, classes = own.corners[finite], own.scores[finite], own.classes[finite]
+    def _take(self, own: Found, bounds: NDArray[np.float64]) -> None:
+        """What is found in the image: boxes end with it, as those of data sets do."""
+        corners = np.clip(own.corners, np.tile(bounds[:2], 2), np.tile(bounds[2:], 2))
+        kept = np.isfinite(corners).all(axis=1) & np.isfinite(own.scores)
+        kept &= (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        corners, scores, classes = corners[kept], own.scores[kept], own.classes[kept]
         best = np.argsort(-scores, kind="stable")[:MOST]
         for box, score, kind in zip(corners[best], scores[best], classes[best], strict=True):
             self.found.append({**_entry(self.images, box, int(kind)), "score": float(score)})
@@ -130,8 +137,8 @@ class Detection(Metric):
         precision = judge.eval["precision"][..., 0, -1]  # [overlaps, recalls, classes]
         known = precision > -1
         return (
-            100 * float(precision[known].mean()) if known.any() else 0.0,
-            100 * float(precision[0][known[0]].mean()) if known[0].any() else 0.0,
+            100 * float(precision[known].mean()) if known.any() else float("nan"),  # groups alone
+            100 * float(precision[0][known[0]].mean()) if known[0].any() else float("nan"),
         )
 
 

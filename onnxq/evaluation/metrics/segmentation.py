@@ -12,6 +12,7 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics.base import METRICS, Metric, Outputs, Target
 
 CLASSES = 256  # of a mask of bytes; the last one is none
+MARGIN = 3.0  # percent
 Counts = NDArray[np.int64]
 
 
@@ -25,51 +26,63 @@ class Segmentation(Metric):
     headline: ClassVar[str] = "mIoU"
 
     counts: Counts = field(default_factory=lambda: np.zeros((CLASSES, CLASSES), np.int64), init=False)
-    classes: int = field(default=0, init=False)
+    ignored: int = field(default=0, init=False)
+    above: float | None = field(default=None, init=False)
 
     def update(self, outputs: Outputs, reference: Outputs, target: Target) -> None:
-        """As ``Metric.update``."""
-        if len({mask.classes.shape for mask in target}) > 1 or len(outputs[0]) != len(target):
-            raise OnnxqError(f"the first output has shape {list(outputs[0].shape)}; expected [images, classes, H, W]")
+        """As ``Metric.update``; a pixel whose scores are not finite is wrong."""
+        first = outputs[0]
+        if first.ndim < 3 or len(first) != len(target) or len({mask.classes.shape for mask in target}) > 1:
+            raise OnnxqError(f"the first output has shape {list(first.shape)}; expected [images, classes, H, W]")
         masks = np.stack([mask.classes for mask in target])
-        own = self._classes(outputs[0], masks.shape[1:])
+        if self.above is None and len(reference):  # the first file's scores tell, for all files
+            self.above = 0.0 if (reference[0] < 0).any() else 0.5
+        own = self._classes(first, masks.shape[1:])
+        own = np.where((own >= 0) & (own < CLASSES - 1), own, CLASSES - 1)
         known = masks < CLASSES - 1
-        self.counts += np.bincount(
-            masks[known].astype(np.int64) * CLASSES + own[known], minlength=CLASSES * CLASSES
-        ).reshape(CLASSES, CLASSES)
+        self.ignored += int(known.size - known.sum())
+        pairs = masks[known].astype(np.int64) * CLASSES + own[known]
+        self.counts += np.bincount(pairs, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
 
     def _classes(self, output: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.int64]:
-        """Scores [N, classes, h, w], one map of scores [N, 1, h, w], or class numbers [N, h, w], as [N, H, W]."""
+        """Scores [N, classes, h, w] or [N, H, W, classes], one map of scores, or class numbers, as [N, H, W]."""
         import torch
         from torch.nn.functional import interpolate
 
-        if output.ndim == 4 and output.dtype.kind == "f":
-            scores = output.astype(np.float32)
-            if scores.shape[2:] != size:
-                scores = interpolate(torch.from_numpy(scores), size=size, mode="bilinear", align_corners=False).numpy()
-            self.classes = max(scores.shape[1], 2)
-            if scores.shape[1] == 1:
-                return (scores[:, 0] > (0 if (scores < 0).any() else 0.5)).astype(np.int64)
-            own = scores.argmax(axis=1)
-        elif output.ndim in (3, 4) and output.dtype.kind in "iu" and output.shape[-2:] == size:
-            own = output.reshape(len(output), *size).astype(np.int64)
-            self.classes = max(self.classes, int(own.max(initial=0)) + 1)
-        else:
+        if output.dtype.kind in "iu" and output.shape[-2:] == size and output.size == len(output) * size[0] * size[1]:
+            return output.reshape(len(output), *size).astype(np.int64)
+        if output.dtype.kind != "f" or output.ndim != 4:
             raise OnnxqError(f"the first output has shape {list(output.shape)}; expected [images, classes, H, W]")
-        if self.classes >= CLASSES:
-            raise OnnxqError(f"{self.classes} classes; masks of bytes have {CLASSES - 1} at most")
-        return own
+        scores = output.astype(np.float32)
+        if scores.shape[1:3] == size and scores.shape[2:] != size:
+            scores = np.moveaxis(scores, -1, 1)
+        if scores.shape[2:] != size:
+            scores = interpolate(torch.from_numpy(scores), size=size, mode="bilinear", align_corners=False).numpy()
+        finite = np.isfinite(scores).all(axis=1)
+        if scores.shape[1] == 1:
+            return np.where(finite, scores[:, 0] > (self.above or 0.0), CLASSES).astype(np.int64)
+        if scores.shape[1] >= CLASSES:
+            raise OnnxqError(f"{scores.shape[1]} classes; masks of bytes have {CLASSES - 1} at most")
+        return np.where(finite, scores.argmax(axis=1), CLASSES)
 
     def result(self) -> dict[str, float]:
-        """As ``Metric.result``."""
-        return {"mIoU": _mean_iou(self.counts), "pixels": 100 * self._right() / max(int(self.counts.sum()), 1)}
+        """As ``Metric.result``.
 
-    def _right(self) -> int:
-        return int(np.trace(self.counts))
+        Raises:
+            OnnxqError: the masks have no other class than 0, but pixels of none: they were not written as numbers.
+        """
+        truth = self.counts.sum(axis=1)
+        if self.ignored and not truth[1:].any():
+            raise OnnxqError(
+                "the masks hold 0 and 255 alone, and 255 stands for no class: write numbers of classes, 1 for an object"
+            )
+        right = int(np.trace(self.counts))
+        return {"mIoU": _mean_iou(self.counts), "pixels": 100 * right / max(int(self.counts.sum()), 1)}
 
     def least(self) -> float:
-        """Above what one class everywhere gets."""
-        return 100 / max(self.classes, 2) + 3
+        """A little more than the best of classes gets that is said everywhere."""
+        truth = self.counts.sum(axis=1)
+        return 100 * float(truth.max() / max(truth.sum(), 1)) / max(int((truth > 0).sum()), 1) + MARGIN
 
     def suspicion(self) -> str:
         """Classes that are numbered otherwise by one."""

@@ -20,8 +20,8 @@ from onnxq.evaluation.metrics.base import METRICS, Metric, Outputs, Target
 class Text(Metric):
     """Characters and whole lines that are right, in percent.
 
-    Characters: 1 - edit distance / length, over all lines together. The greedy rule of CTC (Graves et al. 2006): the
-    best class of each step, repeats once, without blanks, which are class 0.
+    Characters: 1 - edit distance / length, over all lines together, and 0 at least. The greedy rule of CTC (Graves et
+    al. 2006): the best class of each step, repeats once, without blanks, which are class 0.
 
     Attributes:
         characters: file of the characters of classes 1, 2, ..., one a line; '' for what the file's metadata has. Where
@@ -44,10 +44,10 @@ class Text(Metric):
         text = metadata.get(CHARACTERS, "")
         if self.characters:
             try:
-                text = Path(self.characters).read_text(encoding="utf-8")
+                text = Path(self.characters).read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 raise OnnxqError(f"`characters` {self.characters}: cannot be read ({error})") from error
-        self.letters = text.removesuffix("\n").split("\n") if text else []
+        self.letters = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
         if not self.letters:
             raise OnnxqError(
                 f"the metric ocr needs the characters of the classes: `characters`, or metadata {CHARACTERS!r}"
@@ -64,7 +64,7 @@ class Text(Metric):
         for line, true in zip(steps.argmax(axis=2), target, strict=True):
             kept = np.append(True, line[1:] != line[:-1]) & (line > 0)
             own = "".join(letters[code] for code in line[kept])
-            self.edits += min(edit_distance(own, true.text), len(true.text))
+            self.edits += edit_distance(own, true.text)
             self.length += len(true.text)
             self.right += own.strip() == true.text.strip()
             self.count += 1
@@ -72,7 +72,7 @@ class Text(Metric):
     def result(self) -> dict[str, float]:
         """As ``Metric.result``."""
         return {
-            "characters": 100 * (1 - self.edits / max(self.length, 1)),
+            "characters": 100 * max(1 - self.edits / max(self.length, 1), 0.0),
             "lines": 100 * self.right / max(self.count, 1),
         }
 

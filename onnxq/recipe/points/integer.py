@@ -74,16 +74,16 @@ class AroundIntegerKernels(Points):
     def _before_layers(network: Network) -> set[str]:
         """Tensors that a layer or product comes behind: what is computed of results alone stays as exact as it is."""
         found: set[str] = set()
-        decoding = {layer.name for layer in network.layers if layer.decodes}
         for node in reversed(network.nodes):
-            if (node.op in MULTIPLYING and node.name not in decoding) or not found.isdisjoint(node.outputs):
+            if (node.op in MULTIPLYING and node.name not in network.decoding) or not found.isdisjoint(node.outputs):
                 found.update(node.inputs)
         return found
 
     @staticmethod
     def _is_product(network: Network, node: Node) -> bool:
         """Whether it multiplies what networks make, by each other or by a matrix."""
-        return node.op == "MatMul" and node.inputs[0] in network.feature_maps
+        is_of_features = node.op == "MatMul" and node.inputs[0] in network.feature_maps
+        return is_of_features and node.name not in network.decoding
 
     @staticmethod
     def _is_wanted(network: Network, node: Node) -> bool:
@@ -95,7 +95,7 @@ class AroundIntegerKernels(Points):
         readers = network.readers(node.outputs[0])
         if node.op == "MatMul" and len(readers) == 1 and readers[0].op == "Add":
             return set(readers[0].inputs) <= network.feature_maps
-        return not any(reader.op in ROOTS for reader in readers)
+        return node.name not in network.decoding and not any(reader.op in ROOTS for reader in readers)
 
     def _shared(self, network: Network, quantized: set[str]) -> dict[str, str]:
         """Tensors that only move the values of quantized ones, and those."""
