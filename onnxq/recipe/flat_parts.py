@@ -23,7 +23,7 @@ from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.recipe import Recipe
 from onnxq.recipe.rounding import ROUNDINGS
-from onnxq.recipe.steps import CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step
+from onnxq.recipe.steps import BUDGET, CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step
 from onnxq.recipe.targets import TARGETS
 
 CORRECTED = {
@@ -34,6 +34,7 @@ CORRECTED = {
 }
 FIXED_POINT = ("rounding", "overflow", "overflow_rate", "bit_true")
 INTEGER = "integer"
+LIMITS = ("size", "size_ratio", "bops_ratio", "sensitivity")
 ALPHA = (
     "`alpha` must map names of layers to thresholds, positive numbers, like "
     '{"layer1.*": {"weight": 3.0, "activation": 6.0}}'
@@ -227,7 +228,8 @@ class Parts:
     def _steps(self) -> dict[str, Any]:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")
         learnt, seconds = self.given.get("reconstruct"), self.given.get("budget_seconds")
-        if asked is None and not match and not learnt:
+        limits = {name: self.given[name] for name in LIMITS if name in self.given}
+        if asked is None and not match and not learnt and not limits:
             return {}
         steps: list[Step] = list(self.recipe.steps) if self.recipe.steps is not None else [Default()]
         if asked is not None:
@@ -239,6 +241,8 @@ class Parts:
             steps.append(STEPS.parse("match-outputs"))
         if learnt:
             steps.append(STEPS.parse({RECONSTRUCT: {} if seconds is None else {"seconds": seconds}}))
+        if limits:
+            steps = [STEPS.parse({BUDGET: limits}), *(step for step in steps if STEPS.name_of(step) != BUDGET)]
         return {"steps": tuple(steps)}
 
     def _rounding(self) -> dict[str, Any]:

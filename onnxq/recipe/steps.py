@@ -32,6 +32,7 @@ STEPS: Registry[Step] = Registry("step", "onnxq.refine")
 CORRECT_BIASES = "correct-biases"  # the default, where statistics tell enough
 ERROR_FEEDBACK = "gptq"  # the default, where there are images
 RECONSTRUCT = "reconstruct"
+BUDGET = "budget"
 
 
 @STEPS.register("default")

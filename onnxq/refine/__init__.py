@@ -4,7 +4,15 @@ Called by the flow, in the order of the recipe. Importing this package registers
 """
 
 from onnxq.recipe.steps import STEPS
-from onnxq.refine import biases_from_images, biases_from_statistics, correct_outputs, gptq, match_outputs, reconstruct
+from onnxq.refine import (
+    biases_from_images,
+    biases_from_statistics,
+    budget,
+    correct_outputs,
+    gptq,
+    match_outputs,
+    reconstruct,
+)
 from onnxq.refine.refinement import Draft, Refinement, Run
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "Run",
     "biases_from_images",
     "biases_from_statistics",
+    "budget",
     "correct_outputs",
     "gptq",
     "match_outputs",

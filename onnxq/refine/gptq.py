@@ -6,6 +6,7 @@ network goes beside, one piece at a time (``stepper``). What is computed of a la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -75,16 +76,16 @@ class ErrorFeedback(Refinement):
         settled: set[str] = set()  # weights
         with one_thread_a_call(), side_by_side(draft, images, run) as pair:
             for index, layer in enumerate(draft.layers):
-                parts = self._moments(layer, pair, index)
+                parts = self.moments(layer, pair, index)
                 if parts:
                     if layer.computed_bias:
                         parts = [part.about_zero() for part in parts]
                         notes.append(f"layer {layer.name}: its bias is computed by the graph and was not corrected")
-                    reach = reach_of(_grouped(layer.weight, layer), parts, self.alpha)
+                    reach = reach_of(grouped(layer.weight, layer), parts, self.alpha)
                     whole = together(parts)
                     del parts  # of a large layer they are a gigabyte
                     if layer.weight_name not in settled:
-                        weights[layer.weight_name] = self._rounded(draft, layer, whole, reach)
+                        weights[layer.weight_name] = self._better(draft, layer, whole, reach)
                     if not layer.computed_bias:
                         biases[layer.name] = _bias(layer, weights[layer.weight_name], whole)
                 else:
@@ -98,12 +99,12 @@ class ErrorFeedback(Refinement):
                     run.progress(pair.share(index, len(draft.layers)))
         return replace(draft, plan=replace(draft.plan, weights=weights, biases=biases), notes=tuple(notes))
 
-    def _moments(self, layer: Layer, pair: Pair, index: int) -> list[Moments]:
-        """Of each part of the images; empty where they cannot be had: see ``UNKNOWN``."""
+    def moments(self, layer: Layer, pair: Pair, index: int) -> list[Moments]:
+        """Of each part of the images; empty where they cannot be had: see ``UNKNOWN``. ``index`` is the layer's."""
         width = layer.weight[0].size
         if width > WIDEST:
             return []
-        weight = _grouped(layer.weight, layer).astype(np.float32)
+        weight = grouped(layer.weight, layer).astype(np.float32)
         sums = [MomentSums(weight) for _ in range(PARTS)]
         wanted = min(self.positions, MOST_VALUES // (width * layer.group))
         seen = 0
@@ -119,19 +120,32 @@ class ErrorFeedback(Refinement):
         parts = [sum_.moments() for sum_ in sums if sum_.count]
         return parts if all(np.isfinite(part.own).all() and np.isfinite(part.cross).all() for part in parts) else []
 
-    def _rounded(self, draft: Draft, layer: Layer, whole: Moments, reach: Reach) -> QuantizedWeight:
+    def _better(self, draft: Draft, layer: Layer, whole: Moments, reach: Reach) -> QuantizedWeight:
         """The weight rounded anew, or as it was where that is better."""
         former = draft.plan.weights[layer.weight_name]
         users = [other for other in draft.layers if other.weight_name == layer.weight_name]
+        weight = grouped(layer.weight, layer)
+        target = weight + reach.alpha * step_to_target(weight, whole, reach.damping)
+        new = self.rounded(draft, layer, users, whole, target)
+        candidates = (former,) if new is None else (new, former)
+        errors = [output_error(grouped(each.dequantized(), layer), whole) for each in candidates]
+        return candidates[int(np.argmin(errors))]
+
+    def rounded(
+        self, draft: Draft, layer: Layer, users: Sequence[Layer], whole: Moments, target: FloatArray
+    ) -> QuantizedWeight | None:
+        """Codes for a target float64 [g, r, d], as the recipe has them; None where a format has no levels.
+
+        Args:
+            users: the layers that share the weight.
+        """
         asked, choice = draft.recipe.weights, draft.recipe.weight_choice(users)
         assert asked.granularity is not None and asked.correction is not None
-        weight = _grouped(layer.weight, layer)
-        target = weight + reach.alpha * step_to_target(weight, whole, reach.damping)
         importance = np.repeat(np.einsum("gdd->gd", whole.own), layer.channels // layer.group, axis=0)
         shaped = target.reshape(layer.weight.shape).astype(np.float32)
         params = fit(shaped, choice, asked.granularity, importance)
         if not has_grid(params):
-            return former
+            return None
         freedom = Freedom(
             SHRINKS if choice.format.holds_scale else POWERS,
             shared=asked.granularity is Granularity.PER_TENSOR,
@@ -139,14 +153,11 @@ class ErrorFeedback(Refinement):
             offsets=asked.correction.moves and choice.format.holds_correction,
             limits=None if choice.format.uses_all_codes else _limits(params.codes(shaped)),
         )
-        new = round_by_output(target, params, whole.damped(self.damping), freedom, layer.weight.shape)
-        candidates = (new, former)
-        errors = [output_error(_grouped(each.dequantized(), layer), whole) for each in candidates]
-        return candidates[int(np.argmin(errors))]
+        return round_by_output(target, params, whole.damped(self.damping), freedom, layer.weight.shape)
 
 
-def _grouped(weight: NDArray[np.float32], layer: Layer) -> FloatArray:
-    """float64 [g, r, d]."""
+def grouped(weight: NDArray[np.float32], layer: Layer) -> FloatArray:
+    """A weight of this layer by group, its output channels and what these read: float64 [g, r, d]."""
     return weight.reshape(layer.group, layer.channels // layer.group, -1).astype(np.float64)
 
 
@@ -158,6 +169,6 @@ def _limits(codes: NDArray[Any]) -> Limits:
 
 def _bias(layer: Layer, weight: QuantizedWeight, moments: Moments) -> NDArray[np.float32]:
     """What makes the mean output that of the float network, float32 [C]: b + E[y] - V E[x^]."""
-    made = (_grouped(weight.dequantized(), layer) @ moments.mean[:, :, None])[:, :, 0]
+    made = (grouped(weight.dequantized(), layer) @ moments.mean[:, :, None])[:, :, 0]
     shift = (moments.mean_output - made).reshape(-1)
     return np.asarray((shift if layer.bias is None else layer.bias + shift).astype(np.float32))

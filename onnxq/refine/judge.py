@@ -44,7 +44,7 @@ class Judge:
         graph = draft.graph.copy()
         carry_out(graph, draft.plan)
         found = [
-            _relative(exact, quantized)
+            relative_errors(exact, quantized)
             for exact, quantized in zip(self._exact, self._outputs(graph, draft), strict=True)
             if [part.shape for part in exact] == [part.shape for part in quantized]  # else the data decide on sizes
         ]
@@ -67,7 +67,7 @@ def is_of_images(output: NDArray[Any], batch: Batch) -> bool:
     return bool(output.ndim) and len(output) == len(batch) and np.issubdtype(output.dtype, np.floating)
 
 
-def _relative(exact: Parts, quantized: Parts) -> FloatArray:
+def relative_errors(exact: Parts, quantized: Parts) -> FloatArray:
     """Squared errors by the variance; infinite where the quantized network makes no numbers."""
     if len({part.shape[1] for part in exact}) == 1:
         exact, quantized = [np.concatenate(exact)], [np.concatenate(quantized)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -82,7 +83,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Refinement(Step):
-    """A step that works. Subclasses are frozen dataclasses, registered by ``STEPS.register(name)``."""
+    """A step that works. Subclasses are frozen dataclasses, registered by ``STEPS.register(name)``.
+
+    Attributes:
+        judged: it is undone where it does not help.
+    """
+
+    judged: ClassVar[bool] = True
 
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """A better draft.

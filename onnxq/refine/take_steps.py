@@ -55,6 +55,9 @@ def take_steps(draft: Draft, steps: Sequence[Refinement], images: HeldBack, run:
     undone: list[str] = []
     for step in steps:
         refined = step.apply(draft, images, run)
+        if not step.judged:
+            draft = refined
+            continue
         if step.passes and judge is None and sum(map(len, images.kept)) >= FEWEST:
             judge = Judge(images.kept, run)
             before = judge.distances(draft)

@@ -314,7 +314,7 @@ def test_parts_that_judge_each_other_are_of_different_images():
     batches = [np.ones((3, 3, 8, 8), np.float32) for _ in range(4)]
     for number, image in enumerate(np.concatenate([list(batch) for batch in batches])):
         batches[number // 3][number % 3] = image * (number % 2)
-    parts = ErrorFeedback()._moments(layer, Inputs(batches), 0)
+    parts = ErrorFeedback().moments(layer, Inputs(batches), 0)
     assert len(parts) == 2
     for part in parts:
         assert np.abs(part.own).max() < 1e-6
