@@ -16,6 +16,7 @@ from onnxq._version import __version__
 from onnxq.core.checks import check_callable, check_type
 from onnxq.core.feeds import Batches
 from onnxq.core.plan import Plan
+from onnxq.core.sensitivity import Sensitivity
 from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
 from onnxq.errors import OnnxqError
@@ -33,6 +34,7 @@ from onnxq.recipe.parts import BATCHES, Activations
 from onnxq.recipe.points import Points
 from onnxq.refine import Draft, Refinement, Run
 from onnxq.refine.held_back import EVERY, HeldBack
+from onnxq.refine.sensitivity import measured_sensitivity
 from onnxq.refine.take_steps import Distances, take_steps
 from onnxq.rewrite import carry_out
 from onnxq.rewrite.integer_types import INT2_OPSET
@@ -145,6 +147,33 @@ def quantize(
     if weights and left.total() > MOST_LEFT * weights:
         notes = (_left_in_float(left, weights), *notes)
     return Quantized(quantized, draft.plan, size_of(source), notes, distances, weights, left)
+
+
+def measure_sensitivity(
+    model: onnx.ModelProto | str | Path,
+    statistics: Statistics | None,
+    recipe: Recipe,
+    images: Batches,
+    *,
+    provider: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Sensitivity:
+    """What widths of the weights of each layer do to the outputs of a float model.
+
+    Args:
+        statistics: of the model, or None to calibrate on ``images``, which are gone through twice then.
+        recipe: whose rounding and number format count, and whose activations are quantized before.
+
+    Raises:
+        OnnxqError: as ``quantize``.
+    """
+    source, run = as_model(model), Run(provider, progress)
+    whole = resolved_for(recipe, statistics, has_images=True)
+    if _calibrates(whole, statistics, True):
+        statistics = _calibrated(source, images, whole.resolved_points, whole.activations, run)
+    if statistics is not None:
+        statistics.check_belongs(fingerprint(source))
+    return measured_sensitivity(_decided(source, statistics, whole), images, run)
 
 
 def _left_in_float(left: Mapping[str, int], weights: int) -> str:

@@ -19,6 +19,8 @@ class ByError(Allocation):
         self, spread: FloatArray, error: Callable[[], FloatArray], bits: float, most: int = MAX_BITS
     ) -> BitArray:
         """As ``Allocation.widths``."""
+        if budget_of(len(spread), bits, most) == len(spread) * most:  # no choice, and errors take long to tell
+            return np.full(len(spread), most, np.int32)
         return allocate_by_error(error(), bits, most)
 
 

@@ -72,7 +72,7 @@ def decide(
         layers=tuple(layer.name for layer in chosen),
         points=kept,
         activations=activations,
-        weights=_weights(all_chosen, recipe),
+        weights=quantized_weights(all_chosen, recipe),
         rounded_parameters=_parameter_rounding(chosen, recipe),
         exact_products=recipe.exact_products,
         stored=tuple(layer.name for layer in alone),
@@ -87,7 +87,12 @@ def _without_skipped(point: QuantPoint, chosen: set[str], layers: dict[str, Laye
     return replace(point, layers=tuple(name for name in point.layers if name in chosen), readers=readers)
 
 
-def _weights(chosen: Sequence[Layer], recipe: Recipe) -> dict[str, QuantizedWeight]:
+def quantized_weights(chosen: Sequence[Layer], recipe: Recipe) -> dict[str, QuantizedWeight]:
+    """The weights of these layers, by name; of a resolved recipe.
+
+    Raises:
+        OnnxqError: one cannot be quantized.
+    """
     asked, rounding = recipe.weights, recipe.rounding
     assert rounding is not None and asked.granularity is not None and asked.correction is not None
     users: dict[str, list[Layer]] = {}

@@ -18,7 +18,7 @@ from onnxq.allocation.across_layers import cheapest
 from onnxq.core.checks import number
 from onnxq.core.layers import Layer
 from onnxq.core.sensitivity import Sensitivity
-from onnxq.decide import decide
+from onnxq.decide.plan import quantized_weights
 from onnxq.errors import OnnxqError
 from onnxq.graph.compact import compact
 from onnxq.graph.conversion import to_model
@@ -32,11 +32,42 @@ from onnxq.refine.sensitivity import free_layers, measured_sensitivity
 from onnxq.rewrite import carry_out
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 WIDTHS = range(2, 9)
 FLOAT_BITS = 32
-METADATA = 900  # bytes that the flow writes into the file, about
+METADATA = 600  # bytes that the flow writes into the file, about
 TRIES = 4  # of meeting a size
 CLOSE = 0.995  # of the size, from below
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What there is to choose from.
+
+    Attributes:
+        layers: whose widths are free. widths: that each may have. effects: of each of these.
+    """
+
+    layers: Sequence[Layer]
+    widths: Sequence[Sequence[float]]
+    effects: Sequence[FloatArray]
+
+    def taking(self, costs: Sequence[float]) -> list[IntArray]:
+        """What each width takes of a capacity, of layers that take ``costs`` a bit."""
+        pairs = zip(costs, self.widths, strict=True)
+        return [np.array([int(np.ceil(cost * bits)) for bits in own]) for cost, own in pairs]
+
+    def within(self, draft: Draft, taking: Sequence[IntArray], capacity: float) -> Draft | None:
+        """The draft of least effect; None where nothing fits."""
+        chosen = cheapest(self.effects, taking, int(capacity))
+        if chosen is None:
+            return None
+        found = zip(self.layers, self.widths, chosen, strict=True)
+        return with_widths(draft, {layer.name: own[place] for layer, own, place in found})
+
+    def least(self, draft: Draft) -> Draft:
+        """With the smallest width throughout."""
+        return with_widths(draft, {layer.name: float(WIDTHS[0]) for layer in self.layers})
 
 
 @STEPS.register(BUDGET)
@@ -47,7 +78,8 @@ class Budget(Refinement):
     Layers that an override names with bits keep these; the first and the last are chosen like any other.
 
     Attributes:
-        size: of the file in bytes. size_ratio: the same, as a share of the float file.
+        bits: mean of a weight, over all layers whose width is free. size: of the file in bytes. size_ratio: the same,
+            as a share of the float file.
         bops_ratio: products times bits of weights times bits of activations, as a share of those in float32.
         sensitivity: a file of ``onnxq search --sensitivity``; None: measured on the images.
     """
@@ -55,6 +87,7 @@ class Budget(Refinement):
     passes: ClassVar[int] = 1
     judged: ClassVar[bool] = False  # it is asked for, not a remedy
 
+    bits: float | None = None
     size: float | None = None
     size_ratio: float | None = None
     bops_ratio: float | None = None
@@ -63,12 +96,12 @@ class Budget(Refinement):
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
         """Whether there is one limit, in its range."""
         found: list[str] = []
-        asked = [name for name in ("size", "size_ratio", "bops_ratio") if getattr(self, name) is not None]
-        if len(asked) != 1:
-            found.append("a budget is one of `size`, `size_ratio` and `bops_ratio`")
-        for name, most in (("size", 1e12), ("size_ratio", 1.0), ("bops_ratio", 1.0)):
+        limits = {"bits": (2, 8), "size": (1, 1e12), "size_ratio": (1e-6, 1), "bops_ratio": (1e-6, 1)}
+        if sum(getattr(self, name) is not None for name in limits) != 1:
+            found.append("a budget is one of `size`, `size_ratio`, `bops_ratio`, and `bits` of a weight")
+        for name, bounds in limits.items():
             value = getattr(self, name)
-            found += number(name, value, 1e-6, most) if value is not None else []
+            found += number(f"{BUDGET}.{name}", value, *bounds) if value is not None else []
         if self.bops_ratio is not None and activations is None:
             found.append("`bops_ratio` counts bits of activations, which are in float")
         return found
@@ -82,16 +115,21 @@ class Budget(Refinement):
         known = self._known(draft, images, run)
         by_name = {layer.name: layer for layer in known.layers}
         layers = [layer for layer in free_layers(draft) if layer.name in by_name]
-        widths = self._widths(draft)
-        effects = [np.array([by_name[layer.name].effect(bits) for bits in widths]) for layer in layers]
+        widths = [_widths(draft, layer) for layer in layers]
+        effects = [
+            np.array([by_name[layer.name].effect(bits) for bits in own])
+            for layer, own in zip(layers, widths, strict=True)
+        ]
+        choices = Choices(layers, widths, effects)
         if self.bops_ratio is not None:
             products = [by_name[layer.name].products for layer in layers]
-            chosen = _within_work(draft, layers, effects, widths, products, self.bops_ratio)
-            drafts = with_widths(draft, dict(zip((layer.name for layer in layers), chosen, strict=True)))
+            made = _within_work(draft, choices, products, self.bops_ratio)
+        elif self.bits is not None:
+            made = _within_bits(draft, choices, self.bits)
         else:
             size = self.size or (self.size_ratio or 0) * size_of(draft.source)
-            drafts = _within_size(draft, layers, effects, widths, int(size))
-        return replace(drafts, notes=(*drafts.notes, _said(drafts, layers)))
+            made = _within_size(draft, choices, int(size))
+        return replace(made, notes=(*made.notes, _said(made, layers)))
 
     def _known(self, draft: Draft, images: Images, run: Run) -> Sensitivity:
         if self.sensitivity is None:
@@ -101,45 +139,48 @@ class Budget(Refinement):
             raise OnnxqError(f"{self.sensitivity}: sensitivities of another model")
         return known
 
-    @staticmethod
-    def _widths(draft: Draft) -> list[float]:
-        """Halves where the channels of a layer have bits of their own."""
-        asked = draft.recipe.weights
-        fractions = asked.allocation is not None and asked.allocation.gives_widths
-        return [bits / 2 for bits in range(4, 17)] if fractions else [float(bits) for bits in WIDTHS]
+
+def _widths(draft: Draft, layer: Layer) -> list[float]:
+    """That a layer may have: halves where its channels have bits of their own."""
+    fractions = draft.recipe.weight_choice([layer]).allocation.gives_widths
+    return [bits / 2 for bits in range(4, 17)] if fractions else [float(bits) for bits in WIDTHS]
 
 
 def with_widths(draft: Draft, widths: dict[str, float]) -> Draft:
-    """A draft that was decided anew, with these widths of weights by layer."""
+    """A draft with these widths of weights by layer; activations stay as they are."""
     overrides = tuple(Override(glob.escape(name), weight_bits=bits) for name, bits in widths.items())
     draft = replace(draft, recipe=replace(draft.recipe, overrides=(*draft.recipe.overrides, *overrides)))
-    network = draft.network
-    points = draft.recipe.resolved_points.of(network)
-    plan = decide(network.layers, points, draft.statistics, draft.recipe, network.stored)
-    return replace(draft, plan=plan)
+    changed = [layer for layer in draft.layers if layer.name in widths]
+    weights = {**draft.plan.weights, **quantized_weights(changed, draft.recipe)}
+    return replace(draft, plan=replace(draft.plan, weights=weights))
 
 
 def file_size(draft: Draft) -> int:
-    """Of the file that a draft would become, in bytes."""
+    """Of the file that a draft would become, in bytes; every layer has a bias, as rounding gives it one."""
+    biases = {layer.name: draft.bias(layer) for layer in draft.layers if not layer.computed_bias}
     graph = draft.graph.copy()
-    carry_out(graph, draft.plan)
+    carry_out(graph, replace(draft.plan, biases=biases))
     model = to_model(graph, draft.source)
     if draft.plan.target.standard_operators:
         compact(model)
     return model.ByteSize() + METADATA
 
 
-def _within_size(
-    draft: Draft, layers: Sequence[Layer], effects: Sequence[FloatArray], widths: Sequence[float], size: int
-) -> Draft:
-    bytes_at = [np.array([int(np.ceil(layer.weight.size * bits / 8)) for bits in widths]) for layer in layers]
+def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
+    """What a width takes in this kind of file is measured: not all have types of their own."""
+    weights = sum(layer.weight.size for layer in choices.layers)
+    measured = [file_size(with_widths(draft, {layer.name: bits for layer in choices.layers})) for bits in WIDTHS]
+    smallest, taken = measured[0], (np.array(measured) - measured[0]) / max(weights, 1)  # bytes a weight, beyond 2 bits
+    taking = [
+        np.ceil(layer.weight.size * np.interp(own, WIDTHS, taken)).astype(np.int64)
+        for layer, own in zip(choices.layers, choices.widths, strict=True)
+    ]
     best: Draft | None = None
-    room, closest = size - _overhead(draft, layers), 0
+    room, closest = size - smallest, 0
     for _ in range(TRIES):
-        chosen = cheapest(effects, bytes_at, room)
-        if chosen is None:
+        tried = choices.within(draft, taking, room)
+        if tried is None:
             break
-        tried = with_widths(draft, {layer.name: widths[place] for layer, place in zip(layers, chosen, strict=True)})
         actual = file_size(tried)
         if closest < actual <= size:
             best, closest = tried, actual
@@ -147,42 +188,25 @@ def _within_size(
             break
         room += size - actual
     if best is None:
-        least = with_widths(draft, {layer.name: widths[0] for layer in layers})
-        raise OnnxqError(
-            f"no widths of 2 to 8 bits make a file of {size} bytes: with 2 throughout it has {file_size(least)}"
-        )
+        raise OnnxqError(f"no widths make a file of {size} bytes: with 2 bits throughout it has {smallest}")
     return best
 
 
-def _overhead(draft: Draft, layers: Sequence[Layer]) -> int:
-    """Bytes of a file beside the codes of these weights."""
-    at = 4.0
-    return file_size(with_widths(draft, {layer.name: at for layer in layers})) - int(
-        sum(np.ceil(layer.weight.size * at / 8) for layer in layers)
-    )
+def _within_bits(draft: Draft, choices: Choices, bits: float) -> Draft:
+    sizes = [layer.weight.size for layer in choices.layers]
+    made = choices.within(draft, choices.taking(sizes), bits * sum(sizes))
+    return made if made is not None else choices.least(draft)  # 2 bits and nothing to spare
 
 
-def _within_work(
-    draft: Draft,
-    layers: Sequence[Layer],
-    effects: Sequence[FloatArray],
-    widths: Sequence[float],
-    products: Sequence[int],
-    ratio: float,
-) -> list[float]:
-    read = [draft.recipe.activation_choice([layer]).bits for layer in layers]
+def _within_work(draft: Draft, choices: Choices, products: Sequence[int], ratio: float) -> Draft:
+    read = [draft.recipe.activation_choice([layer]).bits for layer in choices.layers]
     whole = sum(count * FLOAT_BITS * FLOAT_BITS for count in products)
-    work = [
-        np.array([int(np.ceil(count * bits * own)) for bits in widths])
-        for count, own in zip(products, read, strict=True)
-    ]
-    chosen = cheapest(effects, work, int(ratio * whole))
-    if chosen is None:
-        least = sum(int(each.min()) for each in work) / whole
-        raise OnnxqError(
-            f"no widths of 2 to 8 bits have a share of {ratio:g} of the work: with 2 throughout it is {least:.4f}"
-        )
-    return [widths[place] for place in chosen]
+    taking = choices.taking([count * own for count, own in zip(products, read, strict=True)])
+    made = choices.within(draft, taking, ratio * whole)
+    if made is None:
+        least = sum(int(each.min()) for each in taking) / whole
+        raise OnnxqError(f"no widths have a share of {ratio:g} of the work: with 2 bits throughout it is {least:.4f}")
+    return made
 
 
 def _said(draft: Draft, layers: Sequence[Layer]) -> str:

@@ -2,13 +2,15 @@
 
 One pass over the images gives the second moments G of what each layer reads. A weight W that was rounded to V, by error
 feedback where the recipe rounds so, makes the error e = tr((V - W) G (V - W)^T) in what the layer makes, its bias made
-up for. What that does to the network's outputs is measured at one width, each layer alone in the float network, and at
-other widths goes with e (HAWQ-V2, Dong et al. 2020, has the trace of a Hessian in the place of this).
+up for. It is judged on images that V does not know: the last layer has one sample of each, and where these are fewer
+than its inputs, V fits those that it knows. What e does to the network's outputs is measured at one width, each layer
+alone in the float network, and at other widths goes with e (HAWQ-V2, Dong et al. 2020, has the trace of a Hessian
+in the place of that).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -27,13 +29,13 @@ from onnxq.graph.model_files import fingerprint
 from onnxq.graph.names import Names
 from onnxq.recipe import Override
 from onnxq.recipe.override import WORDS
-from onnxq.refine.gptq import ErrorFeedback, grouped
+from onnxq.refine.gptq import PARTS, ErrorFeedback, grouped
 from onnxq.refine.judge import is_of_images, relative_errors
 from onnxq.refine.refinement import Draft, Images, Run
 from onnxq.refine.samples import window_of
 from onnxq.refine.settle import node_of
 from onnxq.refine.stepper import Pair, side_by_side
-from onnxq.rounding.moments import Moments, together
+from onnxq.rounding.moments import Moments
 from onnxq.rounding.parallel import one_thread_a_call, product
 from onnxq.runtime.batches import arrays_of
 from onnxq.runtime.graph_session import graph_session
@@ -41,7 +43,8 @@ from onnxq.runtime.graph_session import graph_session
 ROUNDED = (2, 3, 4)  # widths that are rounded at; errors shrink to a quarter a bit beyond
 WIDEST = 8
 MEASURED = 4  # the width whose effect on the network is measured
-IMAGES = 32  # to measure it on
+JUDGING = PARTS - 1  # the part of the images that judges what others were rounded by
+IMAGES = 16  # to measure it on
 POSITIONS = 5_000  # of outputs, over all images, where the input of a layer is looked at
 Float32 = NDArray[np.float32]
 
@@ -77,11 +80,14 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
     step = ErrorFeedback(alpha=0.0, positions=POSITIONS)
     kept: list[Batch] = []
 
-    def few() -> Any:
+    def few() -> Iterator[Batch]:
+        seen = 0
         for given in images:
             batch = as_batch(given)
+            judging = batch[np.arange(seen, seen + len(batch)) % PARTS == JUDGING] if len(batch) >= PARTS else batch
             if sum(map(len, kept)) < IMAGES:
-                kept.append(batch[: IMAGES - sum(map(len, kept))].copy())
+                kept.append(judging[: IMAGES - sum(map(len, kept))].copy())
+            seen += len(batch)
             yield batch
 
     names = {layer.name for layer in free_layers(draft)}
@@ -110,30 +116,30 @@ def _sensitivity(rounded: _Rounded, measured: float) -> LayerSensitivity:
 def _at_widths(draft: Draft, step: ErrorFeedback, layer: Layer, pair: Pair, index: int) -> _Rounded:
     shape = next((inputs[0].shape for inputs in pair.inputs(layer.name)), None)
     parts = step.moments(layer, pair, index) if shape is not None else []
-    whole = together(parts) if parts else None
-    if whole is not None and layer.computed_bias:
-        whole = whole.about_zero()
+    if layer.computed_bias:
+        parts = [part.about_zero() for part in parts]
+    fitting, judging = (parts[0], parts[-1]) if parts else (None, None)
     weight = grouped(layer.weight, layer)
-    made = {bits: _rounded(draft, step, layer, whole, bits) for bits in ROUNDED}
+    made = {bits: _rounded(draft, step, layer, fitting, bits) for bits in ROUNDED}
     errors = {}
     for bits, each in made.items():
         off = grouped(each.dequantized(), layer) - weight
-        errors[bits] = float(((product(off, whole.own) if whole is not None else off) * off).sum())
+        errors[bits] = float(((product(off, judging.own) if judging is not None else off) * off).sum())
     values, bias = made[MEASURED].dequantized(), layer.bias
-    if whole is not None and not layer.computed_bias:
-        shift = ((weight - grouped(values, layer)) @ whole.mean[:, :, None])[:, :, 0].reshape(-1)
+    if fitting is not None and not layer.computed_bias:
+        shift = ((weight - grouped(values, layer)) @ fitting.mean[:, :, None])[:, :, 0].reshape(-1)
         bias = np.asarray((shift if bias is None else bias + shift).astype(np.float32))
     places = prod(window_of(layer, shape).positions(shape)) if shape is not None else 1
     return _Rounded(layer, errors, values, bias, int(layer.weight.size) * places)
 
 
-def _rounded(draft: Draft, step: ErrorFeedback, layer: Layer, whole: Moments | None, bits: int) -> QuantizedWeight:
+def _rounded(draft: Draft, step: ErrorFeedback, layer: Layer, moments: Moments | None, bits: int) -> QuantizedWeight:
     everywhere = Override("*", weight_bits=bits)
     own = replace(draft, recipe=replace(draft.recipe, overrides=(*draft.recipe.overrides, everywhere)))
     asked, rounding = own.recipe.weights, own.recipe.rounding
     assert asked.granularity is not None and asked.correction is not None and rounding is not None
-    if whole is not None and rounding.step is not None:
-        found = step.rounded(own, layer, [layer], whole, grouped(layer.weight, layer))
+    if moments is not None and rounding.step is not None:
+        found = step.rounded(own, layer, [layer], moments, grouped(layer.weight, layer))
         if found is not None:
             return found
     choice = own.recipe.weight_choice([layer])

@@ -1,0 +1,117 @@
+"""The smallest file that loses at most so much of a metric: bisection over the bits of weights. A part of ``search``.
+
+Sensitivities are measured once; each candidate has its bits across layers by them, is quantized in full, and evaluated.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from onnxq.core.feeds import Batches
+from onnxq.core.statistics import Statistics
+from onnxq.data.loader import Batch
+from onnxq.errors import OnnxqError
+from onnxq.evaluation.evaluate import Evaluation, evaluate
+from onnxq.evaluation.metrics import METRICS, Chosen
+from onnxq.flow import Quantized, measure_sensitivity, quantize
+from onnxq.graph.model_files import save_model
+from onnxq.recipe import Recipe
+from onnxq.recipe.steps import BUDGET, STEPS, Default
+
+LEAST, MOST = 2.0, 8.0  # bits of a weight
+CLOSE = 0.15  # bits between what is enough and what is not
+EVALUATIONS = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that was tried.
+
+    Attributes:
+        bits: mean of a weight. size: bytes. lost: points of the metric, or percent of images that differ.
+    """
+
+    bits: float
+    size: int
+    lost: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How files are judged.
+
+    Attributes:
+        path: the float model. batches: to evaluate on, gone through once for each file. metrics: of which the first
+            that has a headline, or else compares, counts.
+    """
+
+    path: Path
+    batches: Iterable[Batch]
+    metrics: Sequence[Chosen]
+    provider: str = "auto"
+    progress: Callable[[int], None] | None = None
+
+    def lost(self, file: Path) -> float:
+        """By this file, beside the float one."""
+        files = [self.path, file]
+        exact, own = evaluate(files, self.batches, metrics=self.metrics, provider=self.provider, progress=self.progress)
+        return self._difference(exact, own)
+
+    def _difference(self, exact: Evaluation, own: Evaluation) -> float:
+        for metric in map(METRICS.parse, self.metrics):
+            if metric.headline:
+                return exact.values[metric.headline] - own.values[metric.headline]
+        if "differs" in own.values:
+            return own.values["differs"]
+        raise OnnxqError("`max_drop` needs a metric that says how good a file is, or on how many images it differs")
+
+
+def smallest_within(
+    most: float,
+    judge: Judge,
+    statistics: Statistics | None,
+    recipe: Recipe,
+    images: Batches,
+    *,
+    evaluations: int = EVALUATIONS,
+    provider: str = "auto",
+) -> tuple[Quantized | None, list[Candidate]]:
+    """The smallest file found that loses at most ``most``, and all that were tried; None where not even 8 bits do.
+
+    Args:
+        images: to calibrate and to round on, gone through several times.
+
+    Raises:
+        OnnxqError: as ``onnxq.quantize`` and ``onnxq.evaluate``.
+    """
+    best: Quantized | None = None
+    tried: list[Candidate] = []
+    low, high = LEAST, MOST
+    with tempfile.TemporaryDirectory() as folder:
+        known, file = Path(folder) / "sensitivity.json", Path(folder) / "candidate.onnx"
+        measure_sensitivity(judge.path, statistics, recipe, images, provider=provider).save(known)
+        bits = 4.0
+        while len(tried) < evaluations:
+            asked = with_budget(recipe, {"bits": bits, "sensitivity": str(known)})
+            result = quantize(judge.path, statistics, asked, images=images, provider=provider)
+            save_model(result.model, file)
+            tried.append(Candidate(bits, file.stat().st_size, judge.lost(file)))
+            if tried[-1].lost <= most:
+                best, high = result, bits
+            else:
+                low = bits
+            if high - low < CLOSE or (low, high) == (bits, MOST - CLOSE):
+                break
+            bits = MOST if best is None and low >= 6 else (low + high) / 2
+            if bits in {candidate.bits for candidate in tried}:
+                break
+    return best, tried
+
+
+def with_budget(recipe: Recipe, limits: dict[str, object]) -> Recipe:
+    """A recipe with this budget before its steps, in the place of another one."""
+    steps = [step for step in recipe.steps or (Default(),) if STEPS.name_of(step) != BUDGET]
+    return replace(recipe, steps=(STEPS.parse({BUDGET: limits}), *steps))

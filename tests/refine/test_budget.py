@@ -1,0 +1,154 @@
+"""Bits across layers: what is measured of each, and files of a size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers import images, parse, small_network
+
+import onnxq
+from onnxq.core.sensitivity import LayerSensitivity, Sensitivity
+from onnxq.errors import OnnxqError
+from onnxq.flow import measure_sensitivity
+from onnxq.graph.model_files import fingerprint
+from onnxq.recipe import Recipe
+
+A4 = {"weight_bits": 4, "act_bits": 8}
+
+
+@pytest.fixture
+def uneven(random):
+    """Of the two convolutions in the middle one does nearly nothing: what it makes is added a thousandth of."""
+    return parse(
+        """uneven (float[n,3,8,8] x) => (float[n,10] y) {
+            a = Conv <pads = [1,1,1,1]> (x, w0)  r = Relu(a)
+            b = Conv <pads = [1,1,1,1]> (r, w1)  c = Conv <pads = [1,1,1,1]> (r, w2)
+            s = Mul(c, little)  t = Add(b, s)  u = Relu(t)
+            p = GlobalAveragePool(u)  f = Flatten(p)  y = Gemm(f, w3)
+        }""",
+        {
+            "w0": random.normal(size=(24, 3, 3, 3)).astype(np.float32),
+            "w1": random.normal(size=(24, 24, 3, 3)).astype(np.float32),
+            "w2": random.normal(size=(24, 24, 3, 3)).astype(np.float32),
+            "little": np.float32(0.001),
+            "w3": random.normal(size=(24, 10)).astype(np.float32),
+        },
+    )
+
+
+def widths(result):
+    """Of weights, called as in the float network: what is scaled behind is folded into them."""
+    return {name.partition(".")[0]: float(weight.bits.mean()) for name, weight in result.plan.weights.items()}
+
+
+def test_what_matters_little_is_known_to(uneven):
+    found = measure_sensitivity(uneven, None, Recipe.of(**A4), [images(32)])
+    assert found.source == fingerprint(uneven) and found.images == 32
+    first, second, third, last = found.layers
+    assert third.effect(4) < 1e-4 * second.effect(4)
+    assert [layer.weights for layer in found.layers] == [648, 5184, 5184, 240]
+    assert [layer.products for layer in found.layers] == [648 * 64, 5184 * 64, 5184 * 64, 240]
+    for layer in found.layers:
+        effects = [layer.effects[bits] for bits in range(2, 9)]
+        assert effects == sorted(effects, reverse=True) and effects[-1] > 0
+        assert layer.effect(3) > layer.effect(3.5) > layer.effect(4)
+    assert found.predicted({first.name: 2, second.name: 8, last.name: 8}) > first.effect(2)
+
+
+def test_predictions_are_those_of_files(uneven):
+    """Where each layer alone is narrow, in their order and size."""
+    batches = [images(32)]
+    statistics = onnxq.calibrate(uneven, batches)
+    found = measure_sensitivity(uneven, statistics, Recipe.of(**A4), batches)
+    x = images(64, seed=5)
+    from helpers import run
+
+    (want,) = run(uneven, {"x": x}, native=None)
+    for layer in found.layers[:2]:
+        recipe = Recipe.of(act_bits=8, weight_bits=8, overrides=[{"layers": layer.name, "weight_bits": 3}])
+        (got,) = run(onnxq.quantize(uneven, statistics, recipe, images=batches).model, {"x": x}, native=None)
+        true = np.square(got - want).sum() / np.square(want - want.mean(axis=0)).sum()
+        assert 0.3 < true / layer.effect(3) < 3
+
+
+def test_a_size_is_met_from_below(uneven):
+    batches = [images(32)]
+    sizes = {}
+    for bits in (3, 5):
+        plain = onnxq.quantize(uneven, None, Recipe.of(act_bits=8, weight_bits=bits), images=batches)
+        sizes[bits] = len(plain.model.SerializeToString())
+    for size in sizes.values():
+        result = onnxq.quantize(uneven, None, Recipe.of(**A4, size=size), images=batches)
+        assert 0.95 * size < len(result.model.SerializeToString()) <= size
+        assert widths(result)["w2"] < widths(result)["w1"]
+        assert [note for note in result.notes if note.startswith("bits of weights by layer")]
+    ratio = Recipe.of(**A4, size_ratio=sizes[3] / len(uneven.SerializeToString()))
+    assert len(onnxq.quantize(uneven, None, ratio, images=batches).model.SerializeToString()) <= sizes[3]
+
+
+def test_other_limits(uneven, tmp_path):
+    batches = [images(32)]
+    measure_sensitivity(uneven, None, Recipe.of(**A4), batches).save(tmp_path / "known.json")
+    known = {"sensitivity": str(tmp_path / "known.json")}
+    for bits in (2.0, 3.5, 8.0):
+        recipe = Recipe.of(**A4, steps=[{"budget": {"bits": bits, **known}}, "default"])
+        result = onnxq.quantize(uneven, None, recipe, images=batches)
+        sizes = {name.partition(".")[0]: weight.codes.size for name, weight in result.plan.weights.items()}
+        mean = sum(widths(result)[name] * size for name, size in sizes.items()) / sum(sizes.values())
+        assert bits - 0.1 < mean <= bits
+    result = onnxq.quantize(uneven, None, Recipe.of(**A4, bops_ratio=3.5 * 8 / 1024, **known), images=batches)
+    work = sum(widths(result)[name] * sizes[name] * (1 if name.startswith("w3") else 64) for name in sizes)
+    assert work <= 3.5 * sum(size * (1 if name.startswith("w3") else 64) for name, size in sizes.items())
+
+
+def test_wishes_stay(uneven):
+    overrides = [{"layers": "Conv_b", "weight_bits": 7}, {"layers": "Conv_s", "skip": True}]
+    recipe = Recipe.of(**A4, size=35_000, overrides=overrides)
+    result = onnxq.quantize(uneven, None, recipe, images=[images(32)])
+    assert widths(result)["w1"] == 7 and "w2" not in widths(result)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "qdq"])
+def test_for_integer_kernels_and_standard_operators(uneven, target):
+    options = {"target": target} if target == "onnxruntime" else {"format": target}
+    result = onnxq.quantize(uneven, None, Recipe.of(**A4, size=11_000, **options), images=[images(32)])
+    assert len(result.model.SerializeToString()) <= 11_000
+    assert widths(result)["w2"] <= widths(result)["w1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 100}, "no widths make a file of 100 bytes: with 2 bits throughout it has"),
+        ({"size_ratio": 2}, "`budget.size_ratio` must"),
+        ({"size": 5000, "bops_ratio": 0.1}, "a budget is one of"),
+        ({"sensitivity": "x.json"}, "a budget is one of"),
+        ({"bops_ratio": 0.0001}, "no widths have a share of 0.0001 of the work: with 2 bits"),
+        ({"size": 5000, "scheme": "fixed-point"}, "go with fixed point"),
+        ({"bops_ratio": 0.1, "act_bits": None}, "which are in float"),
+        ({"size": 5000, "sensitivity": "none.json"}, "none.json: cannot be read"),
+    ],
+)
+def test_what_cannot_be(options, message):
+    with pytest.raises(OnnxqError, match=message):
+        onnxq.quantize(small_network(), None, Recipe.of(**{**A4, **options}), images=[images(16)])
+
+
+def test_sensitivities_are_kept_in_files(tmp_path):
+    layer = LayerSensitivity("a", "Conv", 10, 20, {2: 0.5, 3: 0.1})
+    known = Sensitivity((layer,), 4, "abc")
+    known.save(tmp_path / "s.json")
+    assert Sensitivity.load(tmp_path / "s.json") == known
+    with pytest.raises(OnnxqError, match="of another model"):
+        onnxq.quantize(
+            small_network(), None, Recipe.of(**A4, size=5000, sensitivity=str(tmp_path / "s.json")), images=[images(16)]
+        )
+    for text in ("{", "[]", "{}", json.dumps({"onnxq_sensitivity": 1, "layers": [], "images": 1, "source": ""})):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(OnnxqError, match=r"bad.json: no"):
+            Sensitivity.load(tmp_path / "bad.json")
+    (tmp_path / "bad.json").write_text(json.dumps({"onnxq_sensitivity": 2}))
+    with pytest.raises(OnnxqError, match="another version"):
+        Sensitivity.load(tmp_path / "bad.json")
