@@ -18,7 +18,9 @@ from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
+from onnxq.recipe.flat_parts import LIMITS
 from onnxq.refine.held_back import not_held_back
+from onnxq_cli.budget import budget_options, within_drop
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_outputs,
@@ -162,6 +164,7 @@ recipe_options = options(
 )
 @click.option("-o", "--output", required=True, metavar="FILE", help="The quantized ONNX file to write.")
 @recipe_options
+@budget_options
 @click.option("--data", metavar="SOURCE", help="Images to calibrate and to round weights on, as in `onnxq calibrate`.")
 @click.option("-n", "--images", type=click.IntRange(1), default=256, show_default=True, help="How many of them.")
 @image_options
@@ -178,6 +181,8 @@ def command(
     images: int,
     provider: str,
     track: str | None,
+    max_drop: float | None,
+    metric: str | None,
     **fields: Any,
 ) -> None:
     """Quantize MODEL.
@@ -189,8 +194,15 @@ def command(
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --bits 5.3 -o resnet50.w5a5.onnx
     onnxq quantize resnet50.onnx --stats resnet50.stats.npz --weights apot -o resnet50.apot.onnx
     onnxq quantize resnet50.onnx --weight-bits 4 --act-bits none -o resnet50.w4.onnx
+    onnxq quantize resnet50.onnx --data photos --act-bits 8 --size 12MB -o resnet50.12mb.onnx
+    onnxq quantize resnet50.onnx --data imagenet/train --act-bits 8 --max-drop 1 -o resnet50.small.onnx
     """
-    check_outputs(output, models=[model], inputs=[stats, data, alpha_file, recipe, fields["classes"]])
+    read = [stats, data, alpha_file, recipe, fields["classes"], fields["sensitivity"], metric]
+    check_outputs(output, models=[model], inputs=read)
+    if metric is not None and max_drop is None:
+        raise click.UsageError("--metric goes with --max-drop")
+    if max_drop is not None and (data is None or any(fields[name] is not None for name in LIMITS)):
+        raise click.UsageError("--max-drop needs --data, and none of " + ", ".join(WORDS[name] for name in LIMITS))
     loading = {name: fields.pop(name) for name in IMAGE_OPTIONS}
     if bits is not None:
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
@@ -210,8 +222,12 @@ def command(
     with tracking(track, f"quantize {Path(output).name}") as run:
         run.parameters({"model": model, "data": data, "statistics": stats, "recipe": asked.to_json()})
         with _progress(loader, passes) as update:
-            images_of = loader.images if loader is not None else None
-            result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
+            if max_drop is not None and loader is not None and data is not None:
+                judging = make_loader(model, data, "calib", None, provider, statistics=statistics, **loading)
+                result = within_drop(max_drop, model, statistics, asked, loader, judging, metric, provider)
+            else:
+                images_of = loader.images if loader is not None else None
+                result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
         before = result.float_bytes
         save_model(result.model, output)
         after = Path(output).stat().st_size

@@ -8,10 +8,14 @@ from typing import Any
 
 import click
 
+import onnxq
+from onnxq.core.sensitivity import by_effect
 from onnxq.core.statistics import Statistics
+from onnxq.data.feeds import FeedLoader
+from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics import DEFAULT
-from onnxq.flow import passes_of
+from onnxq.flow import measure_sensitivity, passes_of
 from onnxq.recipe.files import load_recipe
 from onnxq.recipe.rounding import Nearest
 from onnxq.search import AT_ONCE, Trials, progressive, widths
@@ -20,8 +24,10 @@ from onnxq_cli.common import (
     data_options,
     json_option,
     make_loader,
+    printable,
     progress,
     provider_option,
+    report_skipped,
     size_text,
     table,
     write_json,
@@ -29,12 +35,21 @@ from onnxq_cli.common import (
 from onnxq_cli.eval import WITHOUT_LABELS, metric_cells, metric_headings
 from onnxq_cli.logs import Logs, Row
 
+SEEN = 256  # images, to measure sensitivities on
+SHOWN = (2, 3, 4, 6, 8)  # bits
+
 
 @click.command("search")
 @click.argument("model")
-@click.option("--stats", required=True, metavar="FILE", help="Statistics of MODEL, from `onnxq calibrate`.")
+@click.option(
+    "--stats",
+    metavar="FILE",
+    help="Statistics of MODEL, from `onnxq calibrate`; --sensitivity calibrates on --data without.",
+)
 @data_options
-@click.option("-n", "--images", type=click.IntRange(1), help="How many to evaluate on; all by default.")
+@click.option(
+    "-n", "--images", type=click.IntRange(1), help="How many to evaluate on.  [default: all; 256 for --sensitivity]"
+)
 @click.option("--recipe", metavar="NAME|FILE", default="default", show_default=True, help="What is varied.")
 @click.option(
     "--widths",
@@ -48,18 +63,25 @@ from onnxq_cli.logs import Logs, Row
     is_flag=True,
     help="Instead: all layers at 8 bits, then one after another at those of the recipe.",
 )
+@click.option(
+    "--sensitivity",
+    metavar="FILE",
+    help="Instead: what widths of each layer's weights do to the outputs, without evaluations; written as JSON, for "
+    "`onnxq quantize --sensitivity`.",
+)
 @click.option("--from-last", is_flag=True, help="With --progressive: from the last layer to the first.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each variant, as `onnxq eval --csv` does.")
 @provider_option
 @json_option
 def command(
     model: str,
-    stats: str,
+    stats: str | None,
     data: str,
     images: int | None,
     recipe: str,
     bits: str | None,
     step_by_step: bool,
+    sensitivity: str | None,
     from_last: bool,
     csv_path: str | None,
     provider: str,
@@ -71,8 +93,19 @@ def command(
     \b
     onnxq search resnet50.onnx --stats resnet50.stats.npz --data imagenet/val --widths 8,6,4
     onnxq search resnet50.onnx --stats resnet50.stats.npz --data imagenet/val --progressive
+    onnxq search resnet50.onnx --data imagenet/train --sensitivity resnet50.sensitivity.json
     """
-    check_outputs(json_path, csv_path, models=[model], inputs=[stats, data, recipe, loading["classes"]])
+    read = [stats, data, recipe, loading["classes"]]
+    check_outputs(json_path, csv_path, sensitivity, models=[model], inputs=read)
+    if sensitivity is not None:
+        if bits is not None or step_by_step or csv_path is not None or json_path is not None:
+            raise click.UsageError("--sensitivity goes without --widths, --progressive, --csv and --json")
+        seen = Statistics.load(stats) if stats is not None else None
+        loader = make_loader(model, data, "calib", images or SEEN, provider, statistics=seen, **loading)
+        _write_sensitivity(sensitivity, model, seen, load_recipe(recipe), loader, provider)
+        return
+    if stats is None:
+        raise click.UsageError("--stats is missing: statistics of MODEL, from `onnxq calibrate`")
     if from_last and not step_by_step:
         raise click.UsageError("--from-last goes with --progressive")
     if bits is not None and step_by_step:
@@ -102,6 +135,27 @@ def command(
     click.echo(table(["variant", *metric_headings(chosen_metrics), "size"], rows))
     write_json(json_path, [{"variant": trial.name, **trial.result.to_json()} for trial in found])
     logs.append([Row(trial.name, trial.widths, trial.recipe, trial.result) for trial in found], model, data)
+
+
+def _write_sensitivity(
+    path: str,
+    model: str,
+    statistics: Statistics | None,
+    recipe: onnxq.Recipe,
+    loader: Loader | FeedLoader,
+    provider: str,
+) -> None:
+    passes = 1 if statistics is not None or recipe.activations is None else 2
+    with progress("measuring", passes * len(loader)) as update:
+        found = measure_sensitivity(model, statistics, recipe, loader.images, provider=provider, progress=update)
+    report_skipped(loader)
+    found.save(path)
+    rows = [
+        [printable(layer.name), layer.op, str(layer.weights), *(f"{layer.effect(bits):.2g}" for bits in SHOWN)]
+        for layer in by_effect(found.layers, SHOWN[len(SHOWN) // 2])
+    ]
+    click.echo("squared error of the outputs by their variance, each layer alone; what matters most first\n")
+    click.echo(table(["layer", "op", "weights", *(f"{bits} bits" for bits in SHOWN)], rows))
 
 
 def _widths(text: str) -> list[int]:

@@ -32,6 +32,14 @@ OPTIONS = {
     "std_multiplier": "--std-multiplier",
     "scheme": "--scheme",
     "guard": "--no-guard",
+    "budget.size": "--size",
+    "budget.size_ratio": "--size-ratio",
+    "budget.bops_ratio": "--bops-ratio",
+    "size": "--size",
+    "size_ratio": "--size-ratio",
+    "bops_ratio": "--bops-ratio",
+    "sensitivity": "--sensitivity",
+    "max_drop": "--max-drop",
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (

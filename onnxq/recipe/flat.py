@@ -16,7 +16,7 @@ from onnxq.core.granularity import Granularity
 from onnxq.errors import OnnxqError
 from onnxq.formats import FORMATS
 from onnxq.recipe.corrections import CORRECTIONS
-from onnxq.recipe.flat_parts import CORRECTED, LIMITS, Parts
+from onnxq.recipe.flat_parts import CORRECTED, KNOWN, LIMITS, Parts
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.published import as_published
 from onnxq.recipe.recipe import Recipe
@@ -58,7 +58,7 @@ OPTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
 OTHERS = (
     *("act_bits", "weight_bits", "edge_bits", "renormalize", "skip", "std_multiplier", "percentile", "moving_average"),
     *("symmetric", "alpha", "overflow_rate", "bit_true", "published", "reconstruct", "budget_seconds"),
-    *("guard", *LIMITS),
+    *("guard", KNOWN, *LIMITS),
 )
 
 

@@ -34,7 +34,8 @@ CORRECTED = {
 }
 FIXED_POINT = ("rounding", "overflow", "overflow_rate", "bit_true")
 INTEGER = "integer"
-LIMITS = ("size", "size_ratio", "bops_ratio", "sensitivity")
+LIMITS = ("size", "size_ratio", "bops_ratio")  # of which a budget is one
+KNOWN = "sensitivity"
 ALPHA = (
     "`alpha` must map names of layers to thresholds, positive numbers, like "
     '{"layer1.*": {"weight": 3.0, "activation": 6.0}}'
@@ -228,7 +229,7 @@ class Parts:
     def _steps(self) -> dict[str, Any]:
         asked, match = self.given.get("bias_correction"), self.given.get("renormalize")
         learnt, seconds = self.given.get("reconstruct"), self.given.get("budget_seconds")
-        limits = {name: self.given[name] for name in LIMITS if name in self.given}
+        limits = {name: self.given[name] for name in (*LIMITS, KNOWN) if name in self.given}
         if asked is None and not match and not learnt and not limits:
             return {}
         steps: list[Step] = list(self.recipe.steps) if self.recipe.steps is not None else [Default()]
