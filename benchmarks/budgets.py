@@ -16,6 +16,7 @@ import glob
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]
     }
 
 
-def _rank_correlation(a: list[float], b: list[float]) -> float:
+def _rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Spearman's."""
     ranks = np.array([np.argsort(np.argsort(values)) for values in (a, b)])
     return float(np.corrcoef(ranks)[0, 1])

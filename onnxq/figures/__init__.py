@@ -3,7 +3,7 @@
 Importing this package registers the figures that come with onnxq.
 """
 
-from onnxq.figures import bias, bit_allocation, clipping_error, levels, sweep, weights
+from onnxq.figures import bias, bit_allocation, clipping_error, levels, pareto, sweep, weights
 from onnxq.figures.base import FIGURES, Figure
 
-__all__ = ["FIGURES", "Figure", "bias", "bit_allocation", "clipping_error", "levels", "sweep", "weights"]
+__all__ = ["FIGURES", "Figure", "bias", "bit_allocation", "clipping_error", "levels", "pareto", "sweep", "weights"]

@@ -1,0 +1,59 @@
+"""Who does the jobs of a sweep: this process, or the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from onnxq.errors import OnnxqError, first_line
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
+RETRIES = 3  # of a job whose worker died
+
+
+def here(work: Callable[[Task], Done], tasks: Sequence[Task]) -> Iterator[tuple[Task, Done | OnnxqError]]:
+    """One after the other; errors of a job are its result."""
+    for task in tasks:
+        yield task, _caught(work, task)
+
+
+def on_ray(
+    work: Callable[[Task], Done], tasks: Sequence[Task], address: str | None = None
+) -> Iterator[tuple[Task, Done | OnnxqError]]:
+    """As they come, from the cluster at ``address`` or one of this machine; a job whose worker dies is done anew.
+
+    Raises:
+        OnnxqError: Ray is not installed, or the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise OnnxqError("`engine` ray needs Ray: pip install 'onnxq[ray]'") from error
+    started = not ray.is_initialized()
+    try:
+        if started:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+    except Exception as error:  # of many kinds
+        raise OnnxqError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)})") from error
+    try:
+        remote: Any = ray.remote(max_retries=RETRIES, num_cpus=1)(_caught)
+        waiting = {remote.remote(work, task): task for task in tasks}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), num_returns=1)
+            for each in ready:
+                task = waiting.pop(each)
+                try:
+                    yield task, ray.get(each)
+                except ray.exceptions.RayError as error:
+                    yield task, OnnxqError(f"its worker died {RETRIES + 1} times ({first_line(error)})")
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _caught(work: Callable[[Task], Done], task: Task) -> Done | OnnxqError:
+    try:
+        return work(task)
+    except OnnxqError as error:
+        return error

@@ -1,0 +1,167 @@
+"""onnxq sweep"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxq.errors import OnnxqError
+from onnxq.evaluation.given_metric import metric_name
+from onnxq.evaluation.metrics import DEFAULT, METRICS
+from onnxq.figures.base import FIGURES, save_figure
+from onnxq.search.sweep import Job, Plan, Result, best_first, digest_of, do_job, failure, known_result, read_plan
+from onnxq_cli.common import (
+    check_outputs,
+    image_options,
+    json_option,
+    make_loader,
+    printable,
+    provider_option,
+    size_text,
+    table,
+    write_json,
+)
+from onnxq_cli.engines import here, on_ray
+from onnxq_cli.eval import HEADINGS, WITHOUT_LABELS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a job needs beside itself; it travels to workers."""
+
+    plan: Plan
+    folder: str
+    metrics: tuple[str, ...]
+    provider: str
+    loading: Mapping[str, Any]
+
+
+@click.command("sweep")
+@click.argument("plan", metavar="SWEEP.yaml")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="Where results are, and are found again.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME|module.py:NAME", help="As of `onnxq eval`.")
+@click.option("--plot", metavar="FILE", help="Draw the metric over bytes, and over speed: .svg, .png, .html.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
+@click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: one of this machine]")
+@image_options
+@provider_option
+@json_option
+def command(
+    plan: str,
+    output: str,
+    metrics: tuple[str, ...],
+    plot: str | None,
+    engine: str,
+    address: str | None,
+    provider: str,
+    json_path: str | None,
+    **loading: Any,
+) -> None:
+    """Quantize models by many recipes and evaluate each file; what is done already is not done again.
+
+    \b
+    models: [resnet50.onnx]            # SWEEP.yaml
+    data: imagenet/train
+    test: imagenet/val
+    base: {act_bits: 8}
+    grid: {weight_bits: [2, 3, 4], rounding: [nearest, gptq]}
+
+    \b
+    onnxq sweep SWEEP.yaml -o results --plot pareto.svg
+    """
+    asked = read_plan(plan)
+    check_outputs(json_path, plot, models=[job.model for job in asked.jobs], inputs=[plan, asked.data, asked.test])
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address goes with --engine ray")
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OnnxqError(f"{output}: cannot be made: {error.strerror}") from error
+    setting = Setting(asked, output, tuple(map(metric_name, metrics)), provider, loading)
+    results: list[Result | None] = [None] * len(asked.jobs)
+    tasks = []
+    for number, job in enumerate(asked.jobs):
+        results[number] = known_result(folder, _digest(setting, job))
+        if results[number] is None:
+            tasks.append((setting, number))
+    if len(tasks) < len(asked.jobs):
+        click.echo(f"{len(asked.jobs) - len(tasks)} of {len(asked.jobs)} are done already")
+    done = on_ray(work, tasks, address) if engine == "ray" else here(work, tasks)
+    failed = []
+    for count, ((_, number), found) in enumerate(done, start=1):
+        job = asked.jobs[number]
+        if isinstance(found, OnnxqError):
+            failed.append(failure(job, found))
+            click.echo(f"[{count}/{len(tasks)}] failed: {printable(failed[-1])}", err=True)
+            continue
+        results[number] = found
+        click.echo(f"[{count}/{len(tasks)}] {printable(job.name)}", err=True)
+    known = [result for result in results if result is not None]
+    if known:
+        click.echo(sweep_table(known))
+    write_json(json_path, known)
+    if plot is not None and known:
+        pairs = zip(asked.jobs, results, strict=True)
+        files = [str(folder / f"{_digest(setting, job)}.json") for job, each in pairs if each is not None]
+        save_figure(FIGURES.parse("pareto"), files, plot)
+    if failed:
+        raise OnnxqError(
+            f"{len(failed)} of {len(asked.jobs)} failed, the first one: {failed[0]}; run it again for these"
+        )
+
+
+def work(task: tuple[Setting, int]) -> Result:
+    """Do one job of a plan, wherever this is."""
+    setting, number = task
+    job = setting.plan.jobs[number]
+    calibration, test = _loaders(setting, job)
+    metrics = _metrics(setting, test.dataset.class_count)
+    return do_job(job, Path(setting.folder), _digest(setting, job), calibration, test, metrics, setting.provider)
+
+
+def _loaders(setting: Setting, job: Job) -> tuple[Any, Any]:
+    plan = setting.plan
+    return (
+        make_loader(job.model, plan.data, "calib", plan.images, setting.provider, **setting.loading),
+        make_loader(job.model, plan.test, "test", plan.test_images, setting.provider, **setting.loading),
+    )
+
+
+def _metrics(setting: Setting, classes: int) -> tuple[str, ...]:
+    return setting.metrics or (DEFAULT if classes else WITHOUT_LABELS)
+
+
+def _digest(setting: Setting, job: Job) -> str:
+    loaders = _loaders(setting, job)
+    return digest_of(job, loaders, _metrics(setting, loaders[1].dataset.class_count))
+
+
+def sweep_table(results: Sequence[Result]) -> str:
+    """A line for each; a star where no other is better at no more bytes."""
+    columns = [name for name in results[0]["result"] if name in _shown()]
+    rows = []
+    for model in dict.fromkeys(each["model"] for each in results):
+        own = [each for each in results if each["model"] == model]
+        is_more_better = bool(columns) and columns[0] != "differs"
+        front = [id(each) for each in best_first(own, columns[0], "bytes")] if is_more_better else []
+        for each in own:
+            values = each["result"]
+            rows.append(
+                [
+                    printable(f"{Path(model).name}  {each['name']}"),
+                    *(f"{values[name]:.2f}" for name in columns),
+                    size_text(values["bytes"]),
+                    f"{values['images_per_second']:.0f}",
+                    "*" if id(each) in front else "",
+                ]
+            )
+    return table(["model, recipe", *(HEADINGS.get(name, name) for name in columns), "size", "images/s", "best"], rows)
+
+
+def _shown() -> set[str]:
+    return {column for name in METRICS.names() for column in METRICS.parse(name).columns}

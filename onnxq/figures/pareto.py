@@ -1,0 +1,71 @@
+"""A metric over bytes and over speed, from the results of `onnxq sweep`. A figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from onnxq.errors import OnnxqError
+from onnxq.figures.base import FIGURES, Figure
+
+METRICS = ("top1", "mAP", "mIoU", "characters", "sqnr")  # of which the first that was measured is drawn
+COSTS = (("bytes", "bytes", False), ("images_per_second", "images a second", True))
+
+
+@FIGURES.register("pareto")
+@dataclass(frozen=True)
+class Pareto(Figure):
+    """A point for each file, a line through those that no other beats; a colour for each model."""
+
+    inputs: ClassVar[str] = "results of `onnxq sweep` (the .json files in its folder)"
+
+    @property
+    def panels(self) -> int:
+        """Bytes, and speed."""
+        return len(COSTS)
+
+    def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
+        """As ``Figure.draw``."""
+        results = [_result(path) for path in paths]
+        metric = next((name for name in METRICS if all(name in each["result"] for each in results)), None)
+        if metric is None:
+            raise OnnxqError(f"nothing to draw: the results have none of {', '.join(METRICS)} in common")
+        for panel, (cost, heading, more_is_better) in zip(axes, COSTS, strict=True):
+            for model in dict.fromkeys(each["model"] for each in results):
+                points = [
+                    (float(each["result"][cost]), float(each["result"][metric]))
+                    for each in results
+                    if each["model"] == model
+                ]
+                front = _front(points, more_is_better=more_is_better)
+                (line,) = panel.plot(*zip(*front, strict=True), label=Path(model).name)
+                panel.scatter(*zip(*points, strict=True), color=line.get_color(), s=18)
+            panel.set(xlabel=heading, ylabel=metric, xscale="log")
+            panel.legend()
+
+
+def _front(points: Sequence[tuple[float, float]], *, more_is_better: bool) -> list[tuple[float, float]]:
+    """Those that no other beats in both, in their order along the axis."""
+    best, found = float("-inf"), []
+    for cost, value in sorted(points, key=lambda point: (-point[0] if more_is_better else point[0], -point[1])):
+        if value > best:
+            best = value
+            found.append((cost, value))
+    return found
+
+
+def _result(path: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(path).read_text())
+        found: dict[str, Any] = {"model": str(content["model"]), "result": dict(content["result"])}
+        for name in ("bytes", "images_per_second"):
+            if not float(found["result"][name]) > 0:
+                raise ValueError(name)
+    except OSError as error:
+        raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OnnxqError(f"{path}: no result of `onnxq sweep`") from error
+    return found
