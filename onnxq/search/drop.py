@@ -45,7 +45,7 @@ class Judge:
 
     Attributes:
         path: the float model. batches: to evaluate on, gone through once for each file. metrics: of which the first
-            that has a headline, or else compares, counts.
+            that says how good a file is counts, else on how many images it differs.
     """
 
     path: Path
@@ -62,8 +62,9 @@ class Judge:
 
     def _difference(self, exact: Evaluation, own: Evaluation) -> float:
         for metric in map(METRICS.parse, self.metrics):
-            if metric.headline:
-                return exact.values[metric.headline] - own.values[metric.headline]
+            key = metric.headline or ("" if metric.compares else next(iter(metric.columns), ""))
+            if key:
+                return exact.values[key] - own.values[key]
         if "differs" in own.values:
             return own.values["differs"]
         raise OnnxqError("`max_drop` needs a metric that says how good a file is, or on how many images it differs")

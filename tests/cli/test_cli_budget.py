@@ -1,0 +1,169 @@
+"""Budgets on the command line: sizes, losses, sensitivities."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from cli.test_cli import onnxq as command
+from click.testing import CliRunner
+from helpers import parse
+from PIL import Image
+
+import onnxq
+from onnxq.data.preprocessing import Preprocessing
+from onnxq.graph.model_files import load_model, save_model, set_metadata
+from onnxq.search.drop import Judge, smallest_within
+from onnxq_cli.budget import bytes_of
+from onnxq_cli.main import _group
+
+CLASSES = 4
+
+
+@pytest.fixture
+def data(tmp_path, random):
+    """Noise around a pattern for each class."""
+    patterns = random.integers(60, 196, (CLASSES, 8, 8, 3))
+    for kind, pattern in enumerate(patterns):
+        folder = tmp_path / "images" / str(kind)
+        folder.mkdir(parents=True)
+        for index in range(20):
+            pixels = np.clip(pattern + random.normal(0, 30, pattern.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def model(tmp_path, data, random):
+    """Random features, and a linear layer that was fitted to the classes."""
+    weights = {
+        "w0": random.normal(size=(24, 3, 3, 3)).astype(np.float32) / 5,
+        "w1": random.normal(size=(32, 24, 3, 3)).astype(np.float32) / 15,
+        "w2": np.zeros((32 * 16, CLASSES), np.float32),
+    }
+    text = """net (float[n,3,8,8] x) => (float[n,4] y) {
+        a = Conv <pads = [1,1,1,1]> (x, w0)  r = Relu(a)
+        b = Conv <pads = [1,1,1,1], strides = [2,2]> (r, w1)  s = Relu(b)
+        f = Flatten(s)  y = Gemm(f, w2)
+    }"""
+    said = Preprocessing((3, 8, 8), None, None, (0.5,) * 3, (0.5,) * 3)
+    loader = onnxq.Loader(onnxq.open_dataset(str(data), "calib"), said, range(CLASSES * 20), batch_size=80)
+    (batch,) = loader
+    features = text.replace("y = Gemm(f, w2)", "y = Identity(f)").replace("float[n,4] y", "float[n,m] y")
+    from helpers import run
+
+    (x,) = run(parse(features, {name: weights[name] for name in ("w0", "w1")}), {"x": batch.images}, native=None)
+    wanted = np.eye(CLASSES, dtype=np.float32)[batch.labels]
+    weights["w2"] = np.linalg.lstsq(
+        np.concatenate([x, np.eye(x.shape[1], dtype=np.float32)]),
+        np.concatenate([wanted, np.zeros((x.shape[1], CLASSES), np.float32)]),
+        rcond=None,
+    )[0].astype(np.float32)
+    made = parse(text, weights)
+    set_metadata(made, said.to_metadata())
+    save_model(made, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2.0MB", 2e6), ("900kb", 9e5), ("1KiB", 1024), ("12345", 12345), (" 3 GB ", 3e9), ("7B", 7)]
+)
+def test_sizes_as_people_write_them(text, size):
+    assert bytes_of(text) == size
+
+
+def test_a_size_and_known_sensitivities(model, data, tmp_path):
+    said, _ = command("search", model, "--data", data, "--sensitivity", tmp_path / "s.json", "-n", 40)
+    assert said.splitlines()[2].split() == [
+        "layer",
+        "op",
+        "weights",
+        "2",
+        "bits",
+        "3",
+        "bits",
+        "4",
+        "bits",
+        "6",
+        "bits",
+        "8",
+        "bits",
+    ]
+    assert len(json.loads((tmp_path / "s.json").read_text())["layers"]) == 3
+    command("quantize", model, "--data", data, "--act-bits", 8, "--weight-bits", 4, "-o", tmp_path / "plain.onnx")
+    size = (tmp_path / "plain.onnx").stat().st_size
+    known = ["--sensitivity", tmp_path / "s.json"]
+    said, _ = command(
+        *("quantize", model, "--data", data, "--act-bits", 8, "--size", size, *known, "-o", tmp_path / "q.onnx")
+    )
+    assert 0.95 * size < (tmp_path / "q.onnx").stat().st_size <= size
+    assert "note: bits of weights by layer" in said
+    _, error = command("quantize", model, "--data", data, "--size", "1kB", *known, "-o", tmp_path / "n.onnx", ok=False)
+    assert "no widths make a file of 1000 bytes" in error and not (tmp_path / "n.onnx").exists()
+
+
+def test_the_smallest_file_that_loses_little(model, data, tmp_path):
+    said, _ = command(
+        "quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx"
+    )
+    lines = [line.split() for line in said.splitlines() if line[:1].isdigit()]
+    assert 1 <= len(lines) <= 8
+    enough = [float(bits) for bits, _, _, lost in lines if float(lost) <= 2.5]
+    exact, own = onnxq.evaluate(
+        [model, tmp_path / "q.onnx"],
+        onnxq.Loader(onnxq.open_dataset(str(data), "calib"), _said(model), range(CLASSES * 20)),
+    )
+    assert exact.top1 - own.top1 <= 2.5
+    smallest = min(enough)
+    assert all(float(lost) > 2.5 for bits, _, _, lost in lines if float(bits) < smallest)
+
+
+def _said(model):
+    said = Preprocessing.from_metadata({entry.key: entry.value for entry in load_model(model).metadata_props})
+    assert said is not None
+    return said
+
+
+def test_without_labels_it_is_agreement_and_too_much_is_said(model, data, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in data.rglob("*.png"):
+        path.rename(flat / f"{path.parent.name}_{path.name}")
+    asked = ("quantize", model, "--data", flat, "--act-bits", 8, "-n", 40, "-o", tmp_path / "q.onnx")
+    said, _ = command(*asked, "--max-drop", 50)
+    assert said.splitlines()[2].split()[0] == "4.00"
+    (tmp_path / "mine.py").write_text(
+        "calls = 0\n\n\ndef score(outputs, labels):\n    global calls\n    calls += 1\n    return 100 * (calls % 2)\n"
+    )  # 100 of the float network, which comes first, and 0 of the other
+    own = ["--metric", f"{tmp_path / 'mine.py'}:score"]
+    _, error = command(*asked[:-1], tmp_path / "n.onnx", "--max-drop", 5, *own, ok=False)
+    assert "no file loses at most 5: the best one of" in error and "loses 100.00" in error
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_as_many_evaluations_as_allowed(model, data):
+    loader = onnxq.Loader(onnxq.open_dataset(str(data), "calib"), _said(model), range(0, 80, 2), batch_size=40)
+    judge = Judge(model, loader, ("agreement",))
+    _, tried = smallest_within(
+        0.0, judge, None, onnxq.Recipe.of(act_bits=8), [batch.images for batch in loader], evaluations=2
+    )
+    assert len(tried) <= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-drop", "1"], "--max-drop needs --data"),
+        (["--metric", "agreement"], "--metric goes with --max-drop"),
+        (["--size", "many"], "many: a number of bytes, like 900kB or 2.0MB"),
+    ],
+)
+def test_options_that_do_not_go_together(model, tmp_path, options, message):
+    done = CliRunner().invoke(_group, ["quantize", str(model), *options, "-o", str(tmp_path / "q.onnx")])
+    assert done.exit_code == 2 and message in done.output
+    both = CliRunner().invoke(
+        _group,
+        ["quantize", str(model), "--data", "demo", "--max-drop", "1", "--size", "9kB", "-o", str(tmp_path / "q.onnx")],
+    )
+    assert both.exit_code == 2 and "none of --size, --size-ratio, --bops-ratio" in both.output
