@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from onnxq.core.feeds import Batches
@@ -22,7 +22,7 @@ from onnxq.recipe import Recipe
 from onnxq.recipe.steps import BUDGET, STEPS, Default
 
 LEAST, MOST = 2.0, 8.0  # bits of a weight
-CLOSE = 0.15  # bits between what is enough and what is not
+CLOSE = 0.3  # bits between what is enough and what is not
 EVALUATIONS = 8
 
 
@@ -54,20 +54,29 @@ class Judge:
     provider: str = "auto"
     progress: Callable[[int], None] | None = None
 
-    def lost(self, file: Path) -> float:
-        """By this file, beside the float one."""
-        files = [self.path, file]
-        exact, own = evaluate(files, self.batches, metrics=self.metrics, provider=self.provider, progress=self.progress)
-        return self._difference(exact, own)
+    _float: list[Evaluation] = field(default_factory=list, init=False)
 
-    def _difference(self, exact: Evaluation, own: Evaluation) -> float:
-        for metric in map(METRICS.parse, self.metrics):
-            key = metric.headline or ("" if metric.compares else next(iter(metric.columns), ""))
-            if key:
-                return exact.values[key] - own.values[key]
-        if "differs" in own.values:
+    def lost(self, file: Path) -> float:
+        """By this file, beside the float one, which is evaluated once where outputs need not be compared.
+
+        Raises:
+            OnnxqError: no metric says how good a file is, nor on how many images it differs.
+        """
+        alone = [metric for metric in self.metrics if not METRICS.parse(metric).compares]
+        if not alone:
+            _, own = self._evaluated([self.path, file], self.metrics)
+            if "differs" not in own.values:
+                raise OnnxqError("`max_drop` needs a metric that says how good a file is, or agreement")
             return own.values["differs"]
-        raise OnnxqError("`max_drop` needs a metric that says how good a file is, or on how many images it differs")
+        if not self._float:
+            self._float.extend(self._evaluated([self.path], alone))
+        (own,) = self._evaluated([file], alone)
+        first = METRICS.parse(alone[0])
+        key = first.headline or next(iter(first.columns))
+        return self._float[0].values[key] - own.values[key]
+
+    def _evaluated(self, files: Sequence[Path], metrics: Sequence[Chosen]) -> list[Evaluation]:
+        return evaluate(files, self.batches, metrics=metrics, provider=self.provider, progress=self.progress)
 
 
 def smallest_within(
@@ -104,11 +113,9 @@ def smallest_within(
                 best, high = result, bits
             else:
                 low = bits
-            if high - low < CLOSE or (low, high) == (bits, MOST - CLOSE):
+            if high - low < CLOSE:
                 break
-            bits = MOST if best is None and low >= 6 else (low + high) / 2
-            if bits in {candidate.bits for candidate in tried}:
-                break
+            bits = MOST if best is None and low >= (LEAST + 2 * MOST) / 3 else (low + high) / 2
     return best, tried
 
 
