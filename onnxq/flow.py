@@ -7,7 +7,7 @@ name would hide it.)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -32,6 +32,7 @@ from onnxq.operators import fixed_point_conv
 from onnxq.recipe import Recipe
 from onnxq.recipe.parts import BATCHES, Activations
 from onnxq.recipe.points import Points
+from onnxq.recipe.steps import BUDGET, STEPS, Default
 from onnxq.refine import Draft, Refinement, Run
 from onnxq.refine.held_back import EVERY, HeldBack
 from onnxq.refine.sensitivity import measured_sensitivity
@@ -137,7 +138,7 @@ def quantize(
         quantized,
         {
             "onnxq.version": __version__,
-            "onnxq.recipe": recipe.to_json(),
+            "onnxq.recipe": _written(recipe, whole, draft.recipe).to_json(),
             "onnxq.source": actual,
             "onnxq.calibration_images": str(seen.images if seen is not None else 0),
             **({"onnxq.distances": distances.to_json()} if distances.images else {}),
@@ -174,6 +175,16 @@ def measure_sensitivity(
     if statistics is not None:
         statistics.check_belongs(fingerprint(source))
     return measured_sensitivity(_decided(source, statistics, whole), images, run)
+
+
+def _written(asked: Recipe, resolved: Recipe, reached: Recipe) -> Recipe:
+    """The recipe that makes the same file again: what a budget chose stands in its place."""
+    chosen = reached.overrides[len(resolved.overrides) :]
+    if not chosen:
+        return asked
+    steps = tuple(step for step in asked.steps or () if STEPS.name_of(step) != BUDGET)
+    left = None if steps == (Default(),) else steps
+    return replace(asked, steps=left, overrides=(*asked.overrides, *chosen))
 
 
 def _left_in_float(left: Mapping[str, int], weights: int) -> str:

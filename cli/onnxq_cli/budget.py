@@ -63,6 +63,7 @@ def within_drop(
     images: Loader | FeedLoader,
     judging: Loader | FeedLoader,
     metric: str | None,
+    sensitivity: str | None,
     provider: str,
 ) -> Quantized:
     """The smallest file found, after a table of all that were tried.
@@ -73,7 +74,9 @@ def within_drop(
     usual = DEFAULT if judging.dataset.class_count else WITHOUT_LABELS
     metrics = (metric_name(metric),) if metric is not None else usual
     judge = Judge(Path(model), judging, metrics, provider)
-    best, tried = smallest_within(most, judge, statistics, recipe, images.images, provider=provider)
+    best, tried = smallest_within(
+        most, judge, statistics, recipe, images.images, sensitivity=sensitivity, provider=provider, said=_say
+    )
     click.echo(candidates_table(tried))
     click.echo("")
     if best is None:
@@ -84,6 +87,11 @@ def within_drop(
     compared = "smaller" if size < usual else "no smaller"
     note = f"it is {compared} than with {USUAL} bits for all but the first and the last layer, {size_text(usual)}"
     return replace(best, notes=(*best.notes, note))
+
+
+def _say(candidate: Candidate) -> None:
+    """A minute or more lies between two."""
+    click.echo(f"{candidate.bits:.2f} bits a weight: {candidate.lost:.2f} lost", err=True)
 
 
 def at_four_bits(recipe: Recipe) -> Recipe:

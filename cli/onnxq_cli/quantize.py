@@ -183,6 +183,7 @@ def command(
     track: str | None,
     max_drop: float | None,
     metric: str | None,
+    sensitivity: str | None,
     **fields: Any,
 ) -> None:
     """Quantize MODEL.
@@ -197,7 +198,7 @@ def command(
     onnxq quantize resnet50.onnx --data photos --act-bits 8 --size 12MB -o resnet50.12mb.onnx
     onnxq quantize resnet50.onnx --data imagenet/train --act-bits 8 --max-drop 1 -o resnet50.small.onnx
     """
-    read = [stats, data, alpha_file, recipe, fields["classes"], fields["sensitivity"], metric]
+    read = [stats, data, alpha_file, recipe, fields["classes"], sensitivity, metric]
     check_outputs(output, models=[model], inputs=read)
     if metric is not None and max_drop is None:
         raise click.UsageError("--metric goes with --max-drop")
@@ -208,6 +209,8 @@ def command(
         fields = {**fields, **{name: fields[name] or bits for name in ("act_bits", "weight_bits")}}
     if alpha_file is not None:
         fields["alpha"] = load_yaml(alpha_file)
+    if max_drop is None:
+        fields["sensitivity"] = sensitivity
     given = {name: value for name, value in fields.items() if value is not None and value != ()}
     if given.get("act_bits") == "none":
         given["act_bits"] = None
@@ -224,7 +227,8 @@ def command(
         with _progress(loader, passes) as update:
             if max_drop is not None and loader is not None and data is not None:
                 judging = make_loader(model, data, "calib", None, provider, statistics=statistics, **loading)
-                result = within_drop(max_drop, model, statistics, asked, loader, judging, metric, provider)
+                known = (metric, sensitivity, provider)
+                result = within_drop(max_drop, model, statistics, asked, loader, judging, *known)
             else:
                 images_of = loader.images if loader is not None else None
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)

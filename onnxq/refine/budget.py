@@ -6,6 +6,7 @@ It comes before weights are rounded, and changes the widths that the recipe asks
 from __future__ import annotations
 
 import glob
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 WIDTHS = range(2, 9)
 FLOAT_BITS = 32
-METADATA = 600  # bytes that the flow writes into the file, about
+METADATA = 600  # bytes that the flow writes into the file beside the widths of layers, about
 TRIES = 4  # of meeting a size
 CLOSE = 0.995  # of the size, from below
 
@@ -163,7 +164,7 @@ def file_size(draft: Draft) -> int:
     model = to_model(graph, draft.source)
     if draft.plan.target.standard_operators:
         compact(model)
-    return model.ByteSize() + METADATA
+    return model.ByteSize() + METADATA + len(json.dumps(draft.recipe.to_dict().get("overrides", [])))
 
 
 def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:

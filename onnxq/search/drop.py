@@ -87,12 +87,15 @@ def smallest_within(
     images: Batches,
     *,
     evaluations: int = EVALUATIONS,
+    sensitivity: str | None = None,
     provider: str = "auto",
+    said: Callable[[Candidate], None] | None = None,
 ) -> tuple[Quantized | None, list[Candidate]]:
     """The smallest file found that loses at most ``most``, and all that were tried; None where not even 8 bits do.
 
     Args:
         images: to calibrate and to round on, gone through several times.
+        sensitivity: a file of them; measured where there is none. said: is told of each candidate.
 
     Raises:
         OnnxqError: as ``onnxq.quantize`` and ``onnxq.evaluate``.
@@ -101,14 +104,17 @@ def smallest_within(
     tried: list[Candidate] = []
     low, high = LEAST, MOST
     with tempfile.TemporaryDirectory() as folder:
-        known, file = Path(folder) / "sensitivity.json", Path(folder) / "candidate.onnx"
-        measure_sensitivity(judge.path, statistics, recipe, images, provider=provider).save(known)
+        known, file = Path(sensitivity or Path(folder) / "sensitivity.json"), Path(folder) / "candidate.onnx"
+        if sensitivity is None:
+            measure_sensitivity(judge.path, statistics, recipe, images, provider=provider).save(known)
         bits = 4.0
         while len(tried) < evaluations:
             asked = with_budget(recipe, {"bits": bits, "sensitivity": str(known)})
             result = quantize(judge.path, statistics, asked, images=images, provider=provider)
             save_model(result.model, file)
             tried.append(Candidate(bits, file.stat().st_size, judge.lost(file)))
+            if said is not None:
+                said(tried[-1])
             if tried[-1].lost <= most:
                 best, high = result, bits
             else:

@@ -107,6 +107,12 @@ def test_the_smallest_file_that_loses_little(model, data, tmp_path):
     said, _ = command(
         "quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx"
     )
+    command("search", model, "--data", data, "--sensitivity", tmp_path / "s.json", "-n", 40)
+    known, told = command(
+        *("quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx"),
+        *("--sensitivity", tmp_path / "s.json"),
+    )
+    assert known == said and "4.00 bits a weight: " in told
     lines = [line.split() for line in said.splitlines() if line[:1].isdigit()]
     assert 1 <= len(lines) <= 8
     enough = [float(bits) for bits, _, _, lost in lines if float(lost) <= 2.5]

@@ -88,6 +88,16 @@ def test_a_size_is_met_from_below(uneven):
     assert len(onnxq.quantize(uneven, None, ratio, images=batches).model.SerializeToString()) <= sizes[3]
 
 
+def test_the_file_says_which_widths_it_has(uneven):
+    """And is made again by what it says, without sensitivities."""
+    batches = [images(32)]
+    result = onnxq.quantize(uneven, None, Recipe.of(**A4, size=12_000), images=batches)
+    said = Recipe.from_json({entry.key: entry.value for entry in result.model.metadata_props}["onnxq.recipe"])
+    assert said.steps is None and len(said.overrides) == 4
+    again = onnxq.quantize(uneven, None, said, images=batches)
+    assert again.model.graph == result.model.graph
+
+
 def test_other_limits(uneven, tmp_path):
     batches = [images(32)]
     measure_sensitivity(uneven, None, Recipe.of(**A4), batches).save(tmp_path / "known.json")
