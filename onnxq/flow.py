@@ -170,11 +170,26 @@ def measure_sensitivity(
     """
     source, run = as_model(model), Run(provider, progress)
     whole = resolved_for(recipe, statistics, has_images=True)
-    if _calibrates(whole, statistics, True):
-        statistics = _calibrated(source, images, whole.resolved_points, whole.activations, run)
+    statistics = needed_statistics(source, statistics, recipe, images, provider=provider, progress=progress)
     if statistics is not None:
         statistics.check_belongs(fingerprint(source))
     return measured_sensitivity(_decided(source, statistics, whole), images, run)
+
+
+def needed_statistics(
+    model: onnx.ModelProto | str | Path,
+    statistics: Statistics | None,
+    recipe: Recipe,
+    images: Batches,
+    *,
+    provider: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> Statistics | None:
+    """Those given, or what a recipe needs, taken of ``images``: for whoever quantizes a model more than once."""
+    whole = resolved_for(recipe, statistics, has_images=True)
+    if not _calibrates(whole, statistics, True):
+        return statistics
+    return _calibrated(as_model(model), images, whole.resolved_points, whole.activations, Run(provider, progress))
 
 
 def _written(asked: Recipe, resolved: Recipe, reached: Recipe) -> Recipe:

@@ -40,7 +40,7 @@ from onnxq.rounding.parallel import one_thread_a_call, product
 from onnxq.runtime.batches import arrays_of
 from onnxq.runtime.graph_session import graph_session
 
-ROUNDED = (2, 3, 4)  # widths that are rounded at; errors shrink to a quarter a bit beyond
+ROUNDED = (2, 4)  # widths that are rounded at; errors shrink by a constant factor between, to a quarter a bit beyond
 WIDEST = 8
 MEASURED = 4  # the width whose effect on the network is measured
 JUDGING = PARTS - 1  # the part of the images that judges what others were rounded by
@@ -106,10 +106,13 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
 
 def _sensitivity(rounded: _Rounded, measured: float) -> LayerSensitivity:
     known = rounded.errors[MEASURED]
-    last = max(ROUNDED)
-    errors = {bits: rounded.errors[min(bits, last)] * 0.25 ** max(bits - last, 0) for bits in range(2, WIDEST + 1)}
+    first, last = ROUNDED
+    errors = {bits: known * 0.25 ** (bits - last) for bits in range(last, WIDEST + 1)}
+    for bits in range(first, last):
+        share = (bits - first) / (last - first)
+        errors[bits] = rounded.errors[first] ** (1 - share) * rounded.errors[last] ** share
     layer = rounded.layer
-    effects = {bits: measured * error / known if known > 0 else 0.0 for bits, error in errors.items()}
+    effects = {bits: measured * error / known if known > 0 else 0.0 for bits, error in sorted(errors.items())}
     return LayerSensitivity(layer.name, layer.op, int(layer.weight.size), rounded.products, effects)
 
 

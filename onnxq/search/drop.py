@@ -16,7 +16,7 @@ from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import Evaluation, evaluate
 from onnxq.evaluation.metrics import METRICS, Chosen
-from onnxq.flow import Quantized, measure_sensitivity, quantize
+from onnxq.flow import Quantized, measure_sensitivity, needed_statistics, quantize
 from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
 from onnxq.recipe.steps import BUDGET, STEPS, Default
@@ -105,12 +105,13 @@ def smallest_within(
     low, high = LEAST, MOST
     with tempfile.TemporaryDirectory() as folder:
         known, file = Path(sensitivity or Path(folder) / "sensitivity.json"), Path(folder) / "candidate.onnx"
+        seen = needed_statistics(judge.path, statistics, recipe, images, provider=provider)
         if sensitivity is None:
-            measure_sensitivity(judge.path, statistics, recipe, images, provider=provider).save(known)
+            measure_sensitivity(judge.path, seen, recipe, images, provider=provider).save(known)
         bits = 4.0
         while len(tried) < evaluations:
             asked = with_budget(recipe, {"bits": bits, "sensitivity": str(known)})
-            result = quantize(judge.path, statistics, asked, images=images, provider=provider)
+            result = quantize(judge.path, seen, asked, images=images, provider=provider)
             save_model(result.model, file)
             tried.append(Candidate(bits, file.stat().st_size, judge.lost(file)))
             if said is not None:
