@@ -34,6 +34,7 @@ from onnxq.recipe.parts import BATCHES, Activations
 from onnxq.recipe.points import Points
 from onnxq.recipe.steps import BUDGET, STEPS, Default
 from onnxq.refine import Draft, Refinement, Run
+from onnxq.refine.budget import Budget
 from onnxq.refine.held_back import EVERY, HeldBack
 from onnxq.refine.sensitivity import measured_sensitivity
 from onnxq.refine.take_steps import Distances, take_steps
@@ -145,6 +146,9 @@ def quantize(
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },
     )
+    limits = [step.bytes_for(size_of(source)) for step in steps if isinstance(step, Budget)]
+    if limits and (size := quantized.ByteSize()) > limits[0]:
+        notes = (f"the file has {size} bytes, more than asked for: `steps` behind the budget added some", *notes)
     if weights and left.total() > MOST_LEFT * weights:
         notes = (_left_in_float(left, weights), *notes)
     return Quantized(quantized, draft.plan, size_of(source), notes, distances, weights, left)

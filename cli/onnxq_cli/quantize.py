@@ -216,8 +216,8 @@ def command(
         given["act_bits"] = None
     statistics = Statistics.load(stats) if stats is not None else None
     asked = load_recipe(recipe, **given) if recipe is not None else onnxq.Recipe.of(**given)
-    for metric in asked.metrics:
-        METRICS.parse(metric)
+    for name in asked.metrics:
+        METRICS.parse(name)
     loader = None
     if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)

@@ -46,11 +46,13 @@ class Sensitivity:
 
     Attributes:
         layers: in execution order. images: seen. source: fingerprint of the float model.
+        made_for: the format of weights and their rounding.
     """
 
     layers: tuple[LayerSensitivity, ...]
     images: int
     source: str
+    made_for: str = ""
 
     def predicted(self, widths: Mapping[str, float]) -> float:
         """The effect of all layers together, which add up while they are small; layers not named are in float."""
@@ -78,7 +80,7 @@ class Sensitivity:
             if content["onnxq_sensitivity"] != VERSION:
                 raise OnnxqError(f"{path}: sensitivities of another version of onnxq; measure again")
             layers = tuple(_layer(entry) for entry in content["layers"])
-            found = Sensitivity(layers, int(content["images"]), str(content["source"]))
+            found = Sensitivity(layers, int(content["images"]), str(content["source"]), str(content["made_for"]))
         except OSError as error:
             raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -5,70 +5,31 @@ It comes before weights are rounded, and changes the widths that the recipe asks
 
 from __future__ import annotations
 
-import glob
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxq.allocation.across_layers import cheapest
 from onnxq.core.checks import number
-from onnxq.core.layers import Layer
 from onnxq.core.sensitivity import Sensitivity
-from onnxq.decide.plan import quantized_weights
 from onnxq.errors import OnnxqError
 from onnxq.graph.compact import compact
 from onnxq.graph.conversion import to_model
 from onnxq.graph.model_files import fingerprint, size_of
-from onnxq.recipe import Override
 from onnxq.recipe.parts import Activations
 from onnxq.recipe.points import Points
 from onnxq.recipe.steps import BUDGET, STEPS
+from onnxq.refine.choices import WIDTHS, Choices
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
-from onnxq.refine.sensitivity import free_layers, measured_sensitivity
+from onnxq.refine.sensitivity import made_for, measured_sensitivity
 from onnxq.rewrite import carry_out
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-WIDTHS = range(2, 9)
 FLOAT_BITS = 32
 METADATA = 600  # bytes that the flow writes into the file beside the widths of layers, about
-TRIES = 4  # of meeting a size
+TRIES = 6  # of meeting a size
 CLOSE = 0.995  # of the size, from below
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What there is to choose from.
-
-    Attributes:
-        layers: whose widths are free. widths: that each may have. effects: of each of these.
-    """
-
-    layers: Sequence[Layer]
-    widths: Sequence[Sequence[float]]
-    effects: Sequence[FloatArray]
-
-    def taking(self, costs: Sequence[float]) -> list[IntArray]:
-        """What each width takes of a capacity, of layers that take ``costs`` a bit."""
-        pairs = zip(costs, self.widths, strict=True)
-        return [np.array([int(np.ceil(cost * bits)) for bits in own]) for cost, own in pairs]
-
-    def within(self, draft: Draft, taking: Sequence[IntArray], capacity: float) -> Draft | None:
-        """The draft of least effect; None where nothing fits."""
-        chosen = cheapest(self.effects, taking, int(capacity))
-        if chosen is None:
-            return None
-        found = zip(self.layers, self.widths, chosen, strict=True)
-        return with_widths(draft, {layer.name: own[place] for layer, own, place in found})
-
-    def least(self, draft: Draft) -> Draft:
-        """With the smallest width throughout."""
-        return with_widths(draft, {layer.name: float(WIDTHS[0]) for layer in self.layers})
 
 
 @STEPS.register(BUDGET)
@@ -76,7 +37,7 @@ class Choices:
 class Budget(Refinement):
     """Choose a width for each layer.
 
-    Layers that an override names with bits keep these; the first and the last are chosen like any other.
+    Layers that an override names with bits keep these (so do the ends, where it names them).
 
     Attributes:
         bits: mean of a weight, over all layers whose width is free. size: of the file in bytes. size_ratio: the same,
@@ -99,7 +60,7 @@ class Budget(Refinement):
         found: list[str] = []
         limits = {"bits": (2, 8), "size": (1, 1e12), "size_ratio": (1e-6, 1), "bops_ratio": (1e-6, 1)}
         if sum(getattr(self, name) is not None for name in limits) != 1:
-            found.append("a budget is one of `size`, `size_ratio`, `bops_ratio`, and `bits` of a weight")
+            found.append("a budget is one of `size`, `size_ratio`, `bops_ratio`, and bits of a weight")
         for name, bounds in limits.items():
             value = getattr(self, name)
             found += number(f"{BUDGET}.{name}", value, *bounds) if value is not None else []
@@ -110,50 +71,39 @@ class Budget(Refinement):
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """As ``Refinement.apply``."""
         if draft.plan.rounded_parameters is not None:
-            raise OnnxqError(
-                "`size` and `bops_ratio` do not go with fixed point, whose biases have the bits of weights"
-            )
-        known = self._known(draft, images, run)
-        by_name = {layer.name: layer for layer in known.layers}
-        layers = [layer for layer in free_layers(draft) if layer.name in by_name]
-        widths = [_widths(draft, layer) for layer in layers]
-        effects = [
-            np.array([by_name[layer.name].effect(bits) for bits in own])
-            for layer, own in zip(layers, widths, strict=True)
-        ]
-        choices = Choices(layers, widths, effects)
+            raise OnnxqError("a budget does not go with fixed point, where biases have the bits of weights")
+        if draft.plan.biases:
+            raise OnnxqError("a budget comes before all other `steps`: what they did to biases would stay")
+        known, notes = self._known(draft, images, run)
+        choices = Choices.of(draft, known)
         if self.bops_ratio is not None:
-            products = [by_name[layer.name].products for layer in layers]
-            made = _within_work(draft, choices, products, self.bops_ratio)
+            made = _within_work(draft, choices, known, self.bops_ratio)
         elif self.bits is not None:
-            made = _within_bits(draft, choices, self.bits)
+            within = choices.within(draft, choices.taking(choices.sizes), self.bits * sum(choices.sizes))
+            made = within if within is not None else choices.at(draft, WIDTHS[0])  # nothing to spare
         else:
-            size = self.size or (self.size_ratio or 0) * size_of(draft.source)
-            made = _within_size(draft, choices, int(size))
-        return replace(made, notes=(*made.notes, _said(made, layers)))
+            made = _within_size(draft, choices, int(self.bytes_for(size_of(draft.source))))
+        return replace(made, notes=(*made.notes, *notes, _said(made, choices)))
 
-    def _known(self, draft: Draft, images: Images, run: Run) -> Sensitivity:
+    def bytes_for(self, float_size: int) -> float:
+        """The bytes that a file may have, whose float one has so many; infinite where it is another budget."""
+        if self.size is not None:
+            return self.size
+        return self.size_ratio * float_size if self.size_ratio is not None else float("inf")
+
+    def _known(self, draft: Draft, images: Images, run: Run) -> tuple[Sensitivity, list[str]]:
+        """And notes about them."""
         if self.sensitivity is None:
-            return measured_sensitivity(draft, images, run)
+            return measured_sensitivity(draft, images, run), []
         known = Sensitivity.load(self.sensitivity)
         if known.source != fingerprint(draft.source):
             raise OnnxqError(f"{self.sensitivity}: sensitivities of another model")
-        return known
-
-
-def _widths(draft: Draft, layer: Layer) -> list[float]:
-    """That a layer may have: halves where its channels have bits of their own."""
-    fractions = draft.recipe.weight_choice([layer]).allocation.gives_widths
-    return [bits / 2 for bits in range(4, 17)] if fractions else [float(bits) for bits in WIDTHS]
-
-
-def with_widths(draft: Draft, widths: dict[str, float]) -> Draft:
-    """A draft with these widths of weights by layer; activations stay as they are."""
-    overrides = tuple(Override(glob.escape(name), weight_bits=bits) for name, bits in widths.items())
-    draft = replace(draft, recipe=replace(draft.recipe, overrides=(*draft.recipe.overrides, *overrides)))
-    changed = [layer for layer in draft.layers if layer.name in widths]
-    weights = {**draft.plan.weights, **quantized_weights(changed, draft.recipe)}
-    return replace(draft, plan=replace(draft.plan, weights=weights))
+        notes, now = [], made_for(draft)
+        if known.made_for != now:
+            notes.append(f"the sensitivities are of {known.made_for}; this is {now}")
+        if missing := {layer.name for layer in draft.layers} - {layer.name for layer in known.layers}:
+            notes.append(f"{len(missing)} layers are not among the sensitivities, and keep their bits")
+        return known, notes
 
 
 def file_size(draft: Draft) -> int:
@@ -169,15 +119,17 @@ def file_size(draft: Draft) -> int:
 
 def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
     """What a width takes in this kind of file is measured: not all have types of their own."""
-    weights = sum(layer.weight.size for layer in choices.layers)
-    measured = [file_size(with_widths(draft, {layer.name: bits for layer in choices.layers})) for bits in WIDTHS]
-    smallest, taken = measured[0], (np.array(measured) - measured[0]) / max(weights, 1)  # bytes a weight, beyond 2 bits
+    widths = sorted({int(bits) for own in choices.widths for bits in own})
+    measured = [file_size(choices.at(draft, bits)) for bits in widths]
+    smallest = min(measured)  # not always the narrowest: some kinds of files have types for 4 bits and not for 3
+    taken = (np.array(measured) - smallest) / max(sum(choices.sizes), 1)  # bytes a weight, beyond those
     taking = [
-        np.ceil(layer.weight.size * np.interp(own, WIDTHS, taken)).astype(np.int64)
-        for layer, own in zip(choices.layers, choices.widths, strict=True)
+        np.ceil(weights * np.interp(own, widths, taken)).astype(np.int64)
+        for weights, own in zip(choices.sizes, choices.widths, strict=True)
     ]
-    best: Draft | None = None
-    room, closest = size - smallest, 0
+    least = widths[int(np.argmin(measured))]
+    best: Draft | None = choices.at(draft, least) if smallest <= size else None
+    room, closest = size - smallest, smallest
     for _ in range(TRIES):
         tried = choices.within(draft, taking, room)
         if tried is None:
@@ -189,30 +141,35 @@ def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
             break
         room += size - actual
     if best is None:
-        raise OnnxqError(f"no widths make a file of {size} bytes: with 2 bits throughout it has {smallest}")
+        raise OnnxqError(
+            f"no widths make a file of {size} bytes: with {least} bits throughout it has {smallest}, give or take "
+            "some hundreds"
+        )
     return best
 
 
-def _within_bits(draft: Draft, choices: Choices, bits: float) -> Draft:
-    sizes = [layer.weight.size for layer in choices.layers]
-    made = choices.within(draft, choices.taking(sizes), bits * sum(sizes))
-    return made if made is not None else choices.least(draft)  # 2 bits and nothing to spare
-
-
-def _within_work(draft: Draft, choices: Choices, products: Sequence[int], ratio: float) -> Draft:
-    read = [draft.recipe.activation_choice([layer]).bits for layer in choices.layers]
-    whole = sum(count * FLOAT_BITS * FLOAT_BITS for count in products)
-    taking = choices.taking([count * own for count, own in zip(products, read, strict=True)])
-    made = choices.within(draft, taking, ratio * whole)
+def _within_work(draft: Draft, choices: Choices, known: Sensitivity, ratio: float) -> Draft:
+    """Of the layers that are quantized; those whose bits are not free take what they take."""
+    products = {layer.name: layer.products for layer in known.layers}
+    read = {layer.name: draft.recipe.activation_choice([layer]).bits for layer in draft.layers}
+    whole = sum(products.get(layer.name, 0) for layer in draft.layers) * FLOAT_BITS * FLOAT_BITS
+    free = {layer.name for layer in choices.layers}
+    bound = sum(
+        products.get(layer.name, 0) * read[layer.name] * draft.recipe.weight_choice([layer]).bits
+        for layer in draft.layers
+        if layer.name not in free
+    )
+    costs = [sum(products[layer.name] * read[layer.name] for layer in group) for group in choices.groups]
+    taking = choices.taking(costs)
+    made = choices.within(draft, taking, ratio * whole - bound)
     if made is None:
-        least = sum(int(each.min()) for each in taking) / whole
-        raise OnnxqError(f"no widths have a share of {ratio:g} of the work: with 2 bits throughout it is {least:.4f}")
+        least = (sum(int(each.min()) for each in taking) + bound) / whole
+        raise OnnxqError(f"no widths have a share of {ratio:g} of the work: the least is {least:.4f}")
     return made
 
 
-def _said(draft: Draft, layers: Sequence[Layer]) -> str:
-    bits = Counter(draft.recipe.weight_choice([layer]).bits for layer in layers)
-    weights = sum(layer.weight.size for layer in layers)
-    mean = sum(draft.recipe.weight_choice([layer]).bits * layer.weight.size for layer in layers) / max(weights, 1)
-    listed = ", ".join(f"{width:g} ({count})" for width, count in sorted(bits.items()))
+def _said(draft: Draft, choices: Choices) -> str:
+    widths = [draft.recipe.weight_choice(group).bits for group in choices.groups]
+    mean = float(np.average(widths, weights=choices.sizes))
+    listed = ", ".join(f"{width:g} ({count})" for width, count in sorted(Counter(widths).items()))
     return f"bits of weights by layer, and how many layers have them: {listed}; {mean:.2f} a weight"

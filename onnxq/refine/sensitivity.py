@@ -10,41 +10,38 @@ in the place of that).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from onnxq.core.feeds import Batch, as_batch
 from onnxq.core.layers import Layer
 from onnxq.core.qparams import QuantizedWeight
 from onnxq.core.sensitivity import LayerSensitivity, Sensitivity
 from onnxq.decide.weights import quantize_weight
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import fingerprint
-from onnxq.graph.names import Names
+from onnxq.formats import FORMATS
+from onnxq.formats.affine import Affine
+from onnxq.formats.symmetric import Symmetric
+from onnxq.graph.model_files import fingerprint, fixed_batch_size
 from onnxq.recipe import Override
-from onnxq.recipe.override import WORDS
+from onnxq.recipe.rounding import ROUNDINGS
+from onnxq.refine.alone import Changed, effects_alone
 from onnxq.refine.gptq import PARTS, ErrorFeedback, grouped
-from onnxq.refine.judge import is_of_images, relative_errors
+from onnxq.refine.judging_images import JudgingImages
 from onnxq.refine.refinement import Draft, Images, Run
 from onnxq.refine.samples import window_of
-from onnxq.refine.settle import node_of
 from onnxq.refine.stepper import Pair, side_by_side
 from onnxq.rounding.moments import Moments
 from onnxq.rounding.parallel import one_thread_a_call, product
-from onnxq.runtime.batches import arrays_of
-from onnxq.runtime.graph_session import graph_session
 
-ROUNDED = (2, 4)  # widths that are rounded at; errors shrink by a constant factor between, to a quarter a bit beyond
-WIDEST = 8
-MEASURED = 4  # the width whose effect on the network is measured
-JUDGING = PARTS - 1  # the part of the images that judges what others were rounded by
-IMAGES = 16  # to measure it on
+UNIFORM = (2, 4)  # widths that are rounded at: errors shrink by a constant factor between, to a quarter a bit beyond
+OTHERS = (2, 4, 6, 8)  # of formats whose levels are not uniform
+WIDTHS = range(2, 9)
+MEASURED = 4  # the width whose effect on the network is measured, or the narrowest where it makes no error
+FEWEST = 4  # images
 POSITIONS = 5_000  # of outputs, over all images, where the input of a layer is looked at
 Float32 = NDArray[np.float32]
 
@@ -54,65 +51,65 @@ class _Rounded:
     """A layer at several widths.
 
     Attributes:
-        errors: width -> e, of a position. weight, bias: what it computes with at ``MEASURED`` bits.
+        errors: width -> e, of a position. bits: the width of ``changed``.
         products: multiplications an image.
     """
 
     layer: Layer
     errors: dict[int, float]
-    weight: Float32
-    bias: Float32 | None
+    bits: int
+    changed: Changed
     products: int
 
 
-def free_layers(draft: Draft) -> list[Layer]:
-    """Those whose width is nobody's wish: no override names them with bits."""
-    wishes = [each for each in draft.recipe.overrides if each.weight_bits is not None and each.layers not in WORDS]
-    return [layer for layer in draft.layers if not any(wish.covers(layer) for wish in wishes)]
-
-
 def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
-    """Of all layers that are quantized and whose width is free.
+    """Of all layers that are quantized.
 
     Raises:
-        OnnxqError: the images do not fit the model, or there are none.
+        OnnxqError: the images do not fit the model, or there are fewer than four.
     """
+    can = draft.plan.target.weight_bits
+    if can is not None and len(can) < 2:
+        raise OnnxqError("there is nothing to choose: this target has weights of one width")
     step = ErrorFeedback(alpha=0.0, positions=POSITIONS)
-    kept: list[Batch] = []
-
-    def few() -> Iterator[Batch]:
-        seen = 0
-        for given in images:
-            batch = as_batch(given)
-            judging = batch[np.arange(seen, seen + len(batch)) % PARTS == JUDGING] if len(batch) >= PARTS else batch
-            if sum(map(len, kept)) < IMAGES:
-                kept.append(judging[: IMAGES - sum(map(len, kept))].copy())
-            seen += len(batch)
-            yield batch
-
-    names = {layer.name for layer in free_layers(draft)}
-    rounded = []
-    with one_thread_a_call(), side_by_side(draft, few(), run) as pair:
+    judging = JudgingImages(images, PARTS, whole_batches=fixed_batch_size(draft.source) is not None)
+    with one_thread_a_call(), side_by_side(draft, judging, run) as pair:
+        if pair.images < FEWEST:
+            raise OnnxqError(f"{pair.images} images tell too little of layers: give {FEWEST} at least, better hundreds")
+        rounded = []
         for index, layer in enumerate(draft.layers):
-            if layer.name in names:
-                rounded.append(_at_widths(draft, step, layer, pair, index))
+            rounded.append(_at_widths(draft, step, layer, pair, index))
             if run.progress:
                 run.progress(pair.share(index, len(draft.layers)))
         seen = pair.images
-    gains = _effects(draft, rounded, kept, run)
-    layers = tuple(_sensitivity(each, gain) for each, gain in zip(rounded, gains, strict=True))
-    return Sensitivity(layers, seen, fingerprint(draft.source))
+    effects = effects_alone(draft, [each.changed for each in rounded], judging.chosen, run)
+    layers = tuple(_sensitivity(each, effect) for each, effect in zip(rounded, effects, strict=True))
+    return Sensitivity(layers, seen, fingerprint(draft.source), made_for(draft))
+
+
+def made_for(draft: Draft) -> str:
+    """What of its recipe sensitivities depend on most: the format of weights, and their rounding."""
+    form, rounding = draft.recipe.weights.format, draft.recipe.rounding
+    assert form is not None and rounding is not None
+    return f"{json.dumps(FORMATS.written(form))}, rounding {ROUNDINGS.name_of(rounding)}"
 
 
 def _sensitivity(rounded: _Rounded, measured: float) -> LayerSensitivity:
-    known = rounded.errors[MEASURED]
-    first, last = ROUNDED
-    errors = {bits: known * 0.25 ** (bits - last) for bits in range(last, WIDEST + 1)}
-    for bits in range(first, last):
-        share = (bits - first) / (last - first)
-        errors[bits] = rounded.errors[first] ** (1 - share) * rounded.errors[last] ** share
-    layer = rounded.layer
-    effects = {bits: measured * error / known if known > 0 else 0.0 for bits, error in sorted(errors.items())}
+    known = sorted(rounded.errors)
+    errors = {}
+    for bits in WIDTHS:
+        below = max((width for width in known if width <= bits), default=known[0])
+        above = min((width for width in known if width >= bits), default=below)
+        low, high = rounded.errors[below], rounded.errors[above]
+        if bits > max(known):
+            errors[bits] = low * 0.25 ** (bits - below)
+        elif above == below or low == 0:
+            errors[bits] = low
+        else:  # a quarter a bit where nothing is left at the upper one
+            factor = (high / low) ** (1 / (above - below)) if high > 0 else 0.25
+            errors[bits] = low * factor ** (bits - below)
+    layer, unit = rounded.layer, rounded.errors[rounded.bits]
+    effects = {bits: measured * error / unit if unit > 0 else 0.0 for bits, error in errors.items()}
     return LayerSensitivity(layer.name, layer.op, int(layer.weight.size), rounded.products, effects)
 
 
@@ -123,17 +120,26 @@ def _at_widths(draft: Draft, step: ErrorFeedback, layer: Layer, pair: Pair, inde
         parts = [part.about_zero() for part in parts]
     fitting, judging = (parts[0], parts[-1]) if parts else (None, None)
     weight = grouped(layer.weight, layer)
-    made = {bits: _rounded(draft, step, layer, fitting, bits) for bits in ROUNDED}
+    is_uniform = isinstance(draft.recipe.weights.format, Affine | Symmetric)
+    made = {bits: _rounded(draft, step, layer, fitting, bits) for bits in _known_widths(draft, is_uniform)}
     errors = {}
     for bits, each in made.items():
         off = grouped(each.dequantized(), layer) - weight
         errors[bits] = float(((product(off, judging.own) if judging is not None else off) * off).sum())
-    values, bias = made[MEASURED].dequantized(), layer.bias
+    bits = MEASURED if errors.get(MEASURED, 0) > 0 else min(errors)
+    values, bias = made[bits].dequantized(), layer.bias
     if fitting is not None and not layer.computed_bias:
         shift = ((weight - grouped(values, layer)) @ fitting.mean[:, :, None])[:, :, 0].reshape(-1)
         bias = np.asarray((shift if bias is None else bias + shift).astype(np.float32))
     places = prod(window_of(layer, shape).positions(shape)) if shape is not None else 1
-    return _Rounded(layer, errors, values, bias, int(layer.weight.size) * places)
+    rows = shape[0] / max(pair.images_of_first_batch, 1) if shape is not None else 1  # of a product: many an image
+    products = int(layer.weight.size * places * rows)
+    return _Rounded(layer, errors, bits, Changed(layer, values, bias), products)
+
+
+def _known_widths(draft: Draft, is_uniform: bool) -> list[int]:
+    can = draft.plan.target.weight_bits
+    return [bits for bits in (UNIFORM if is_uniform else OTHERS) if can is None or bits in can] or list(can or ())
 
 
 def _rounded(draft: Draft, step: ErrorFeedback, layer: Layer, moments: Moments | None, bits: int) -> QuantizedWeight:
@@ -147,52 +153,3 @@ def _rounded(draft: Draft, step: ErrorFeedback, layer: Layer, moments: Moments |
             return found
     choice = own.recipe.weight_choice([layer])
     return quantize_weight(layer.weight, choice, asked.granularity, rounding, asked.correction)
-
-
-def _effects(draft: Draft, rounded: Sequence[_Rounded], batches: Sequence[Batch], run: Run) -> list[float]:
-    """The effect on outputs of each layer alone, at ``MEASURED`` bits."""
-    graph, places = draft.graph.copy(), dict[str, tuple[str, str | None]]()
-    usual: dict[str, Float32] = {}
-    names = Names(graph)
-    for each in rounded:  # what is computed with becomes inputs, so that one session serves all
-        node = node_of(graph, each.layer.name)
-        weight = gs.Variable(names.fresh(f"{each.layer.name}/weight"), np.float32, each.layer.weight.shape)
-        node.inputs[1] = weight
-        graph.inputs.append(weight)
-        usual[weight.name] = each.layer.weight
-        places[each.layer.name] = weight.name, None
-        if each.bias is not None:
-            bias = gs.Variable(names.fresh(f"{each.layer.name}/bias"), np.float32, each.bias.shape)
-            node.inputs = [*node.inputs[:2], bias]
-            graph.inputs.append(bias)
-            usual[bias.name] = np.zeros_like(each.bias) if each.layer.bias is None else each.layer.bias
-            places[each.layer.name] = weight.name, bias.name
-    given = [entry.name for entry in draft.graph.inputs]
-    outputs = [output.name for output in graph.outputs]
-    session = graph_session(graph, draft.source, run.provider)
-
-    def made(changed: dict[str, Float32]) -> list[list[NDArray[Any]]]:
-        return [session.run(outputs, {**arrays_of(batch, given), **usual, **changed}) for batch in batches]
-
-    exact = made({})
-    counted = [place for place in range(len(outputs)) if _counts(place, exact, batches)]
-    if not counted:
-        raise OnnxqError("no output of the network is numbers for each image: nothing to measure effects on")
-    effects = []
-    for each in rounded:
-        weight_name, bias_name = places[each.layer.name]
-        changed = {weight_name: each.weight}
-        if bias_name is not None and each.bias is not None:
-            changed[bias_name] = each.bias
-        got = made(changed)
-        found = [
-            float(relative_errors(*([batch[place].reshape(len(batch[place]), -1).astype(np.float64) for batch in side]
-                                    for side in (exact, got))).sum())
-            for place in counted
-        ]  # fmt: skip
-        effects.append(float(np.mean(found)))
-    return effects
-
-
-def _counts(place: int, exact: list[list[NDArray[Any]]], batches: Sequence[Batch]) -> bool:
-    return all(is_of_images(made[place], batch) for made, batch in zip(exact, batches, strict=True))

@@ -106,12 +106,13 @@ class Pair:
     """The float network and the quantized one, of which layers are settled one by one.
 
     Attributes:
-        images: how many there are.
+        images: how many there are. images_of_first_batch: of these.
     """
 
     exact: Stepper
     quantized: Stepper
     images: int
+    images_of_first_batch: int = 1
 
     def inputs(self, layer: str) -> Iterator[tuple[Float32, Float32]]:
         """What a layer reads in both networks, batch by batch; nothing where it reads a constant."""
@@ -150,7 +151,7 @@ def side_by_side(draft: Draft, images: Images, run: Run) -> Iterator[Pair]:
             Stepper(network, draft.source, store, name, run.provider)
             for name, network in (("float", draft.graph.copy()), ("quantized", graph))
         )
-        count = 0
+        count = first = 0
         for given in images:
             batch = as_batch(given)
             check_shapes(declared, batch, "the model")
@@ -158,6 +159,7 @@ def side_by_side(draft: Draft, images: Images, run: Run) -> Iterator[Pair]:
             for stepper in (exact, quantized) if len(batch) else ():
                 stepper.give(own)
             count += len(batch)
+            first = first or len(batch)
         if not count:
             raise OnnxqError("no images to round weights on")
-        yield Pair(exact, quantized, count)
+        yield Pair(exact, quantized, count, first)
