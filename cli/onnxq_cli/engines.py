@@ -33,7 +33,7 @@ def on_ray(
     started = not ray.is_initialized()
     try:
         if started:
-            ray.init(address=address, log_to_driver=False, include_dashboard=False, configure_logging=False)
+            ray.init(address=address or "local", log_to_driver=False, include_dashboard=False, configure_logging=False)
     except Exception as error:  # of many kinds
         raise OnnxqError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)})") from error
     try:
@@ -53,7 +53,10 @@ def on_ray(
 
 
 def _caught(work: Callable[[Task], Done], task: Task) -> Done | OnnxqError:
+    """One job that cannot be done does not stop the others."""
     try:
         return work(task)
     except OnnxqError as error:
         return error
+    except Exception as error:
+        return OnnxqError(f"{type(error).__name__}: {first_line(error)}")

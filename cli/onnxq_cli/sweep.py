@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import DEFAULT, METRICS
-from onnxq.figures.base import FIGURES, save_figure
+from onnxq.figures.base import FIGURES, SUFFIXES, save_figure
 from onnxq.search.sweep import Job, Plan, Result, best_first, digest_of, do_job, failure, known_result, read_plan
 from onnxq_cli.common import (
     check_outputs,
@@ -82,15 +83,20 @@ def command(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OnnxqError(f"{output}: cannot be made: {error.strerror}") from error
-    setting = Setting(asked, output, tuple(map(metric_name, metrics)), provider, loading)
-    results: list[Result | None] = [None] * len(asked.jobs)
-    tasks = []
-    for number, job in enumerate(asked.jobs):
-        results[number] = known_result(folder, _digest(setting, job))
-        if results[number] is None:
-            tasks.append((setting, number))
-    if len(tasks) < len(asked.jobs):
-        click.echo(f"{len(asked.jobs) - len(tasks)} of {len(asked.jobs)} are done already")
+    for metric in metrics:
+        metric_name(metric)  # those that there are not are found before anything runs
+    if plot is not None and Path(plot).suffix.lower() not in SUFFIXES:
+        raise click.UsageError(f"--plot {plot}: a file of {', '.join(SUFFIXES)}")
+    setting = Setting(asked, str(folder.resolve()), metrics, provider, loading)
+    digests: list[str | None] = [_digest_or_none(setting, job) for job in asked.jobs]
+    results: dict[str, Result] = {}
+    for digest in filter(None, digests):
+        if (known := known_result(folder, digest)) is not None:
+            results[digest] = known
+    if results:
+        click.echo(f"{sum(digest in results for digest in digests)} of {len(asked.jobs)} are done already")
+    first = {digest or f"job {number}": number for number, digest in reversed(list(enumerate(digests)))}
+    tasks = [(setting, number) for digest, number in sorted(first.items(), key=itemgetter(1)) if digest not in results]
     done = on_ray(work, tasks, address) if engine == "ray" else here(work, tasks)
     failed = []
     for count, ((_, number), found) in enumerate(done, start=1):
@@ -99,16 +105,15 @@ def command(
             failed.append(failure(job, found))
             click.echo(f"[{count}/{len(tasks)}] failed: {printable(failed[-1])}", err=True)
             continue
-        results[number] = found
+        results[digests[number] or ""] = found
         click.echo(f"[{count}/{len(tasks)}] {printable(job.name)}", err=True)
-    known = [result for result in results if result is not None]
-    if known:
-        click.echo(sweep_table(known))
-    write_json(json_path, known)
-    if plot is not None and known:
-        pairs = zip(asked.jobs, results, strict=True)
-        files = [str(folder / f"{_digest(setting, job)}.json") for job, each in pairs if each is not None]
-        save_figure(FIGURES.parse("pareto"), files, plot)
+    pairs = [(job, digest) for job, digest in zip(asked.jobs, digests, strict=True) if digest in results]
+    rows = [{**results[digest or ""], "model": job.model, "name": job.name} for job, digest in pairs]
+    if rows:
+        click.echo(sweep_table(rows))
+    write_json(json_path, rows)
+    if plot is not None and rows:
+        save_figure(FIGURES.parse("pareto"), [str(folder / f"{digest}.json") for _, digest in pairs], plot)
     if failed:
         raise OnnxqError(
             f"{len(failed)} of {len(asked.jobs)} failed, the first one: {failed[0]}; run it again for these"
@@ -124,6 +129,14 @@ def work(task: tuple[Setting, int]) -> Result:
     return do_job(job, Path(setting.folder), _digest(setting, job), calibration, test, metrics, setting.provider)
 
 
+def _digest_or_none(setting: Setting, job: Job) -> str | None:
+    """None of a job that cannot be done, which whoever does it says."""
+    try:
+        return _digest(setting, job)
+    except OnnxqError:
+        return None
+
+
 def _loaders(setting: Setting, job: Job) -> tuple[Any, Any]:
     plan = setting.plan
     return (
@@ -133,12 +146,15 @@ def _loaders(setting: Setting, job: Job) -> tuple[Any, Any]:
 
 
 def _metrics(setting: Setting, classes: int) -> tuple[str, ...]:
-    return setting.metrics or (DEFAULT if classes else WITHOUT_LABELS)
+    return tuple(map(metric_name, setting.metrics)) or (DEFAULT if classes else WITHOUT_LABELS)
 
 
 def _digest(setting: Setting, job: Job) -> str:
     loaders = _loaders(setting, job)
-    return digest_of(job, loaders, _metrics(setting, loaders[1].dataset.class_count))
+    steps = job.recipe.to_dict().get("steps") or []
+    read = [entry["budget"].get("sensitivity") for entry in steps if isinstance(entry, dict) and "budget" in entry]
+    files = [setting.plan.data, setting.plan.test, *setting.metrics, *filter(None, read)]
+    return digest_of(job, loaders, _metrics(setting, loaders[1].dataset.class_count), files, setting.provider)
 
 
 def sweep_table(results: Sequence[Result]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +17,7 @@ from typing import Any
 
 from onnxq._version import __version__
 from onnxq.core.files import replacing
+from onnxq.data.datasets.folder import file_stamp
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.image_cache import cache_path
 from onnxq.data.loader import Loader
@@ -77,7 +79,7 @@ def read_plan(path: str) -> Plan:
         raise OnnxqError(f"{path}: `data`, and `test` where it differs, must name images")
     counts = [content.get("images", 256), content.get("test_images")]
     if not all(count is None or (type(count) is int and count > 0) for count in counts) or counts[0] is None:
-        raise OnnxqError(f"{path}: `images` and `test_images` are whole numbers")
+        raise OnnxqError(f"{path}: images and test_images are whole numbers")
     named = [*_listed(path, content.get("recipes", [])), *_combined(path, content.get("grid"), content.get("base", {}))]
     if not named or len(named) * len(models) > MOST_JOBS:
         raise OnnxqError(f"{path}: {len(named)} recipes for {len(models)} models: `recipes` or `grid` has them")
@@ -115,16 +117,35 @@ def _said(entry: str | Mapping[str, Any]) -> str:
     return entry if isinstance(entry, str) else ", ".join(f"{name} {value}" for name, value in entry.items())
 
 
-def digest_of(job: Job, loaders: Sequence[Loader | FeedLoader], metrics: Sequence[Chosen]) -> str:
-    """Of all that a result depends on; the content of functions that yield batches is not known."""
-    facts = [__version__, fingerprint(load_model(job.model)), job.recipe.to_json(), json.dumps(list(metrics))]
+def digest_of(
+    job: Job, loaders: Sequence[Loader | FeedLoader], metrics: Sequence[Chosen], files: Sequence[str], provider: str
+) -> str:
+    """Of what a result depends on: what modules that are given import is not looked at.
+
+    Args:
+        files: names of data sets and of metrics, files that the recipe reads; what of them is a file counts by content.
+    """
+    facts = [__version__, fingerprint(load_model(job.model)), job.recipe.to_json(), json.dumps(list(metrics)), provider]
+    facts += [_content(file) for file in files]
     for loader in loaders:
+        facts.append(f"{loader.dataset.name} {loader.batch_size} {list(loader.indices)}")
         if isinstance(loader, FeedLoader):
-            facts.append(f"{loader.dataset.name} {len(loader)}")
-        else:
-            facts.append(f"{loader.dataset.name} {list(loader.indices)}")
-            facts.append(str(cache_path(Path(), loader.dataset, loader.preprocessing, loader.indices)))
+            facts += [str(loader.most), *(file_stamp(path) for path in getattr(loader.dataset, "paths", ()))]
+            continue
+        facts.append(str(loader.skip_bad_images))
+        facts.append(str(cache_path(Path(), loader.dataset, loader.preprocessing, loader.indices)))
+        if loader.dataset.class_count:
+            facts.append(str([loader.dataset.label(index) for index in loader.indices]))
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
+
+
+def _content(name: str) -> str:
+    """Of a file, or of that in ``kind:FILE`` and ``module.py:name``; the name where there is none."""
+    for path in (name, name.partition(":")[2], name.rpartition(":")[0]):
+        if path and Path(path).is_file():
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return name
 
 
 def known_result(folder: Path, digest: str) -> Result | None:
@@ -157,13 +178,22 @@ def do_job(
     found: Result = {
         "model": job.model,
         "name": job.name,
+        "version": __version__,
+        "data": [calibration.dataset.name, test.dataset.name],
         "recipe": json.loads(job.recipe.to_json()),
         "float": exact.to_json(),
         "result": own.to_json(),
     }
     with replacing(folder / f"{digest}.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n")
+        temporary.write_text(json.dumps(_plain(found), indent=1) + "\n")
     return found
+
+
+def _plain(content: Any) -> Any:
+    """What JSON can hold: numbers that are not finite as text."""
+    if isinstance(content, dict):
+        return {name: _plain(value) for name, value in content.items()}
+    return content if not isinstance(content, float) or math.isfinite(content) else str(content)
 
 
 def best_first(results: Sequence[Result], metric: str, cost: str) -> Iterator[Result]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -131,7 +130,7 @@ def test_on_two_workers_of_a_cluster_one_of_which_dies(plan, small_model, small_
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         killer = subprocess.Popen(
-            [sys.executable, "-c", KILLER, str(os.getpid())],
+            [sys.executable, "-c", KILLER],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -159,10 +158,37 @@ while time.monotonic() < until:
                 name = open(f"/proc/{entry}/cmdline").read()
             except OSError:
                 continue
-            if name.startswith("ray::") and "_caught" in name:
-                time.sleep(0.3)
-                os.kill(int(entry), signal.SIGKILL)
+            if name.startswith("ray::_caught"):  # while it works; else it is called idle
+                try:
+                    os.kill(int(entry), signal.SIGKILL)
+                except OSError:
+                    continue
                 print("killed")
                 sys.exit()
     time.sleep(0.01)
 """
+
+
+def test_what_changes_results_is_noticed(plan, small_model, small_data, tmp_path):
+    """Labels, metrics of one's own, the number of images; and a recipe that stands there twice is done once."""
+    (tmp_path / "mine.py").write_text("def score(outputs, labels):\n    return 1.0\n")
+    plan.write_text(f"models: [{small_model}]\ndata: {small_data}\nimages: 20\nrecipes: [default, default]\n")
+    asked = ("sweep", plan, "-o", tmp_path / "results", "--metric", f"{tmp_path / 'mine.py'}:score")
+    command(*asked)
+    assert len(results_in(tmp_path / "results")) == 1
+    assert "2 of 2 are done already" in command(*asked)[0]
+    (tmp_path / "mine.py").write_text("def score(outputs, labels):\n    return 2.0\n")
+    assert "done already" not in command(*asked)[0]
+    assert "done already" not in command(*asked, "--batch-size", 7)[0]
+    names = sorted(path.name for path in small_data.iterdir())
+    (tmp_path / "classes.txt").write_text("\n".join(reversed(names)))
+    assert "done already" not in command(*asked, "--classes", tmp_path / "classes.txt")[0]
+
+
+def test_a_job_that_cannot_be_done_stops_no_other(plan, small_model, small_data, tmp_path):
+    plan.write_text(
+        f"models: [{tmp_path / 'none.onnx'}, {small_model}]\ndata: {small_data}\nimages: 20\nrecipes: [default]\n"
+    )
+    said, error = command("sweep", plan, "-o", tmp_path / "results", ok=False)
+    assert "none.onnx: no such file" in error and "1 of 2 failed" in error
+    assert len(results_in(tmp_path / "results")) == 1 and "default" in said
