@@ -102,9 +102,9 @@ def command(
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     onnxq eval detector.onnx detector.w8a8.onnx --data coco/annotations/instances_val2017.json --task detection
     """
-    facts = [metadata(load_model(model)) for model in models]
     read = [data, loading["classes"], decode, characters, *metrics]
     check_outputs(json_path, csv_path, line_path, models=models, inputs=read)
+    facts = [metadata(load_model(model)) for model in models]
     chosen_task = TASKS[task] if task is not None else None
     loader = make_loader(models[0], data, "test", images, provider, task=chosen_task, **loading)
     names = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -191,7 +192,7 @@ def coco(folder, count=20, size=(100, 50), number=7):
 
 
 def test_boxes_follow_the_picture(tmp_path):
-    data = open_boxes(str(coco(tmp_path)), "test")
+    data: Any = open_boxes(str(coco(tmp_path)), "test")
     box = data.truth(0, PRESETS["yolo"].for_shape([1, 3, 200, 200]))  # doubled; 50 rows of grey above
     assert box.corners.tolist() == [[40, 70, 120, 130]]
     assert (box.classes.tolist(), box.ids.tolist(), box.frame) == ([1], [7], (200, 200))
@@ -215,7 +216,7 @@ def yolo(folder):
 
 
 def test_yolo_labels(tmp_path):
-    data = open_boxes(str(yolo(tmp_path)), "test")
+    data: Any = open_boxes(str(yolo(tmp_path)), "test")
     found = data.truth(0, PRESETS["yolo"].for_shape([1, 3, 100, 100]))
     assert found.classes.tolist() == [2, 0]
     np.testing.assert_allclose(found.corners, [[20, 35, 60, 65], [0, 25, 100, 75]])

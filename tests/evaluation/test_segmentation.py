@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from cli.test_cli import onnxq as command
@@ -93,7 +95,7 @@ def folder(tmp_path, count=20):
 
 
 def test_masks_follow_the_picture(tmp_path):
-    data = open_masks(str(folder(tmp_path)), "test")
+    data: Any = open_masks(str(folder(tmp_path)), "test")
     assert data.truth(0, PRESETS["demo"]).classes.sum() == 100
     placed = data.truth(0, PRESETS["yolo"].for_shape([1, 3, 60, 60])).classes
     assert placed.shape == (60, 60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -29,6 +31,23 @@ def table(tmp_path):
     return tmp_path / "log.csv"
 
 
+RESULT = json.dumps({"model": "a.onnx", "result": {"top1": 70.0, "bytes": 1e6, "images_per_second": 100.0}})
+
+
+def test_the_front_is_a_line_and_what_others_beat_is_not_on_it(tmp_path):
+    paths = []
+    for number, (top1, size, speed) in enumerate([(70, 1e6, 100), (60, 2e6, 90), (80, 3e6, 120)]):
+        paths.append(tmp_path / f"{number}.json")
+        result = {"top1": top1, "bytes": size, "images_per_second": speed}
+        paths[-1].write_text(json.dumps({"model": "a.onnx", "result": result}))
+    by_bytes, by_speed = drawn("pareto", paths)
+    assert by_bytes.lines[0].get_xydata().tolist() == [[1e6, 70], [3e6, 80]]
+    assert by_speed.lines[0].get_xydata().tolist() == [[120, 80]]
+    paths[0].write_text("{}")
+    with pytest.raises(OnnxqError, match="no result of `onnxq sweep`"):
+        drawn("pareto", paths)
+
+
 def drawn(name, paths=(), **parameters):
     """The axes of a figure."""
     from matplotlib.figure import Figure
@@ -43,7 +62,9 @@ def drawn(name, paths=(), **parameters):
 @pytest.mark.parametrize("suffix", ["svg", "png", "html", "pdf"])
 def test_every_figure_in_every_format(name, suffix, small_model, table, tmp_path):
     figure = FIGURES.parse(name)
-    paths = [str(table if name == "sweep" else small_model)] if figure.inputs else []
+    (tmp_path / "result.json").write_text(RESULT)
+    inputs = {"sweep": table, "pareto": tmp_path / "result.json"}
+    paths = [str(inputs.get(name, small_model))] if figure.inputs else []
     outputs = [tmp_path / f"{number}.{suffix}" for number in range(2)]
     for output in outputs:
         save_figure(figure, paths, output)
