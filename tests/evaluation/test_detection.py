@@ -38,7 +38,7 @@ def truth(corners, classes, ids=None):
 def precision(found, true, decode="end2end"):
     metric = METRICS.parse({"detection": {"decode": decode}})
     metric.start({})
-    metric.update([np.float32([found])], [], (true,))
+    metric.update([np.array([found], np.float32)], [], (true,))
     return metric.result()
 
 
