@@ -20,7 +20,7 @@ from onnxq.core.sensitivity import Sensitivity
 from onnxq.core.statistics import Statistics
 from onnxq.decide import decide
 from onnxq.errors import OnnxqError
-from onnxq.graph.analysis import network_of
+from onnxq.graph.analysis import MULTIPLYING, network_of
 from onnxq.graph.compact import compact
 from onnxq.graph.conversion import to_graph, to_model
 from onnxq.graph.model_files import as_model, fingerprint, fixed_batch_size, set_metadata, size_of
@@ -46,7 +46,6 @@ BETWEEN_IN_FLOAT = (
     "quantizers are at the inputs of layers only, as in the statistics: for integer kernels throughout, calibrate with "
     "`target` onnxruntime, or quantize with `data` alone"
 )
-MULTIPLYING = ("Conv", "Gemm", "MatMul")
 MOST_LEFT = 0.02  # of the weights that stay in float without a note
 WITHOUT_STATISTICS = (
     "weights were quantized without statistics, so that biases were not corrected: networks with depthwise "

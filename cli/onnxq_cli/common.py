@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from onnxq.core.files import check_output, replacing
+from onnxq.core.results import plain
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
 from onnxq.data.datasets.arrays import Arrays
@@ -199,18 +199,7 @@ def write_json(path: str | None, content: object) -> None:
     """Write the ``--json`` file, if one was asked for."""
     if path is not None:
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-
-
-def _plain(content: object) -> object:
-    """What JSON can hold: numbers that are not finite as text ("inf", "-inf", "nan"), paths as text."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else str(content)
-    if isinstance(content, dict):
-        return {str(name): _plain(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_plain(value) for value in content]
-    return str(content) if isinstance(content, Path) else content
+            temporary.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +95,11 @@ def command(
     if results:
         click.echo(f"{sum(digest in results for digest in digests)} of {len(asked.jobs)} are done already")
     first = {digest or f"job {number}": number for number, digest in reversed(list(enumerate(digests)))}
-    tasks = [(setting, number) for digest, number in sorted(first.items(), key=itemgetter(1)) if digest not in results]
+    wanted = sorted(number for digest, number in first.items() if digest not in results)
+    tasks = [(setting, number, digests[number]) for number in wanted]
     done = on_ray(work, tasks, address) if engine == "ray" else here(work, tasks)
     failed = []
-    for count, ((_, number), found) in enumerate(done, start=1):
+    for count, ((_, number, _), found) in enumerate(done, start=1):
         job = asked.jobs[number]
         if isinstance(found, OnnxqError):
             failed.append(failure(job, found))
@@ -120,13 +120,14 @@ def command(
         )
 
 
-def work(task: tuple[Setting, int]) -> Result:
-    """Do one job of a plan, wherever this is."""
-    setting, number = task
+def work(task: tuple[Setting, int, str | None]) -> Result:
+    """Do one job of a plan, wherever this is; its digest is that of who asks, if it could be taken."""
+    setting, number, digest = task
     job = setting.plan.jobs[number]
     calibration, test = _loaders(setting, job)
     metrics = _metrics(setting, test.dataset.class_count)
-    return do_job(job, Path(setting.folder), _digest(setting, job), calibration, test, metrics, setting.provider)
+    key = digest or _digest(setting, job)
+    return do_job(job, Path(setting.folder), key, calibration, test, metrics, setting.provider)
 
 
 def _digest_or_none(setting: Setting, job: Job) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from onnxq.core.results import pareto_front
 from onnxq.errors import OnnxqError
 from onnxq.figures.base import FIGURES, Figure
 
@@ -40,21 +41,11 @@ class Pareto(Figure):
                     for each in results
                     if each["model"] == model
                 ]
-                front = _front(points, more_is_better=more_is_better)
-                (line,) = panel.plot(*zip(*front, strict=True), label=Path(model).name)
+                front = pareto_front(*zip(*points, strict=True), more_is_better=more_is_better)
+                (line,) = panel.plot(*zip(*(points[place] for place in front), strict=True), label=Path(model).name)
                 panel.scatter(*zip(*points, strict=True), color=line.get_color(), s=18)
             panel.set(xlabel=heading, ylabel=metric, xscale="log")
             panel.legend()
-
-
-def _front(points: Sequence[tuple[float, float]], *, more_is_better: bool) -> list[tuple[float, float]]:
-    """Those that no other beats in both, in their order along the axis."""
-    best, found = float("-inf"), []
-    for cost, value in sorted(points, key=lambda point: (-point[0] if more_is_better else point[0], -point[1])):
-        if value > best:
-            best = value
-            found.append((cost, value))
-    return found
 
 
 def _result(path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from onnxq.core.layers import Layer
 from onnxq.core.network import Network, Node
 from onnxq.errors import OnnxqError
 from onnxq.graph.clamps import clamp_from_zero
-from onnxq.graph.matching import is_float_constant, maker_of
+from onnxq.graph.matching import STANDARD, is_float_constant, maker_of
 from onnxq.graph.stored_weights import stored_weights
 
 LAYERS = ("Conv", "Gemm")
@@ -66,7 +66,7 @@ def is_layer(node: gs.Node) -> bool:
     """Whether it is a Conv or Gemm with constant float32 weights, output channels first."""
     return (
         node.op in LAYERS
-        and node.domain in (None, "", "ai.onnx")
+        and node.domain in STANDARD
         and isinstance(node.inputs[1], gs.Constant)
         and node.inputs[1].dtype == np.float32
         and not node.attrs.get("transA", 0)  # its channels would come first

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from onnxq.graph.matching import subgraphs
+
 
 class Names:
     """The names in use, and new ones."""
 
     def __init__(self, graph: gs.Graph) -> None:
         self._taken: set[str] = set()
-        pending = [graph]
-        while pending:  # names inside If and Loop hide none outside
-            current = pending.pop()
-            self._taken |= {tensor.name for tensor in [*current.inputs, *current.outputs]}
-            for node in current.nodes:
+        for part in (graph, *subgraphs(graph)):  # names inside If and Loop hide none outside
+            self._taken |= {tensor.name for tensor in [*part.inputs, *part.outputs]}
+            for node in part.nodes:
                 self._taken |= {node.name, *(tensor.name for tensor in [*node.inputs, *node.outputs])}
-                pending += [inner for inner in node.attrs.values() if isinstance(inner, gs.Graph)]
 
     def fresh(self, wish: str) -> str:
         """``wish``, or with a number behind it if that is taken; taken from now on."""

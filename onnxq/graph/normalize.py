@@ -15,8 +15,9 @@ from onnxq.graph.fold_affine import fold_affine
 from onnxq.graph.fold_constants import fold_constants
 from onnxq.graph.integer_form import integer_form
 from onnxq.graph.linear_layers import products_to_gemms
+from onnxq.graph.matching import subgraphs
 from onnxq.graph.names import Names
-from onnxq.graph.stored_weights import subgraphs, write_stored_weights
+from onnxq.graph.stored_weights import write_stored_weights
 
 # attributes of Constant other than a tensor
 SCALAR_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}

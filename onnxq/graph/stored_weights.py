@@ -13,20 +13,22 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxq.core.layers import Layer
-from onnxq.graph.matching import is_float_constant
+from onnxq.graph.matching import STANDARD, is_float_constant, subgraphs
 from onnxq.graph.names import Names
 
 PLACES = {"ConvTranspose": (1,), "LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2)}  # inputs that are weights
 INSIDE = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), **PLACES}  # and of nodes in subgraphs
 CHANNELS_FIRST = ("Conv",)
-STANDARD = (None, "", "ai.onnx")  # domains
 SUFFIX = "/weight"
 
 
 def write_stored_weights(graph: gs.Graph) -> bool:
     """Put a Transpose, of the outermost graph, in front of each such weight that is a constant."""
     names, made = Names(graph), dict[tuple[int, tuple[int, ...]], gs.Variable]()
-    for node, places in [*_weighted(graph, PLACES), *(pair for inner in subgraphs(graph) for pair in _inside(inner))]:
+    for node, places in [
+        *_weighted(graph, PLACES),
+        *(pair for inner in subgraphs(graph) for pair in _weighted(inner, INSIDE)),
+    ]:
         for place in places:
             weight = node.inputs[place] if len(node.inputs) > place else None
             if weight is None or not is_float_constant(weight) or not weight.values.size:
@@ -40,27 +42,14 @@ def write_stored_weights(graph: gs.Graph) -> bool:
     return bool(made)
 
 
-def subgraphs(graph: gs.Graph) -> Iterator[gs.Graph]:
-    """Those inside If, Loop and Scan, and inside of them."""
-    for node in graph.nodes:
-        for inner in node.attrs.values():
-            if isinstance(inner, gs.Graph):
-                yield inner
-                yield from subgraphs(inner)
-
-
 def _weighted(graph: gs.Graph, places: dict[str, tuple[int, ...]]) -> list[tuple[gs.Node, tuple[int, ...]]]:
     return [(node, places[node.op]) for node in graph.nodes if node.op in places and node.domain in STANDARD]
-
-
-def _inside(graph: gs.Graph) -> list[tuple[gs.Node, tuple[int, ...]]]:
-    return _weighted(graph, INSIDE)
 
 
 def _channels_first(node: gs.Node, rank: int) -> tuple[int, ...] | None:
     """The order of a weight's axes that has its output channels first; None where it is no such weight."""
     axes = tuple(range(rank))
-    if node.op == "MatMul" or node.op == "Gemm":
+    if node.op in ("MatMul", "Gemm"):
         return None if rank != 2 else axes if node.attrs.get("transB", 0) else (1, 0)
     if rank < 3:
         return None

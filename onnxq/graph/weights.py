@@ -6,7 +6,7 @@ from collections import Counter
 
 import onnx_graphsurgeon as gs
 
-from onnxq.graph.matching import is_float_constant, maker_of
+from onnxq.graph.matching import is_float_constant, maker_of, subgraphs
 from onnxq.graph.stored_weights import PLACES
 
 WEIGHTS = {"Conv": (1,), "Gemm": (0, 1), "MatMul": (0, 1), **PLACES}  # inputs that can be weights
@@ -20,10 +20,8 @@ def float_weights(graph: gs.Graph) -> Counter[str]:
     """
     found: Counter[str] = Counter()
     seen: set[int] = set()
-    pending = [graph]
-    while pending:
-        for node in pending.pop().nodes:
-            pending += [inner for inner in node.attrs.values() if isinstance(inner, gs.Graph)]
+    for part in (graph, *subgraphs(graph)):
+        for node in part.nodes:
             places = [place for place in WEIGHTS.get(node.op, ()) if place < len(node.inputs)]
             for tensor in (_weight(node.inputs[place]) for place in places):
                 if is_float_constant(tensor) and len(tensor.shape) >= LEAST_RANK and id(tensor) not in seen:

@@ -23,7 +23,7 @@ from onnxq.recipe.parts import Activations, Weights
 from onnxq.recipe.points import POINTS
 from onnxq.recipe.recipe import Recipe
 from onnxq.recipe.rounding import ROUNDINGS
-from onnxq.recipe.steps import BUDGET, CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step
+from onnxq.recipe.steps import CORRECT_BIASES, RECONSTRUCT, STEPS, Default, Step, behind_budget
 from onnxq.recipe.targets import TARGETS
 
 CORRECTED = {
@@ -243,7 +243,7 @@ class Parts:
         if learnt:
             steps.append(STEPS.parse({RECONSTRUCT: {} if seconds is None else {"seconds": seconds}}))
         if limits:
-            steps = [STEPS.parse({BUDGET: limits}), *(step for step in steps if STEPS.name_of(step) != BUDGET)]
+            steps = list(behind_budget(limits, tuple(steps)))
         return {"steps": tuple(steps)}
 
     def _rounding(self) -> dict[str, Any]:

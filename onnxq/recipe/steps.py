@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,3 +52,9 @@ def expanded(steps: tuple[Step, ...] | None, usual: tuple[Step, ...]) -> tuple[S
 def does(steps: tuple[Step, ...] | None, name: str) -> bool:
     """Whether a step is named, or what is usual is to be done."""
     return steps is None or any(isinstance(step, Default) or STEPS.name_of(step) == name for step in steps)
+
+
+def behind_budget(limits: Mapping[str, object], steps: tuple[Step, ...] | None) -> tuple[Step, ...]:
+    """The steps asked for behind a budget of these limits, which takes the place of another one."""
+    others = (step for step in steps or (Default(),) if STEPS.name_of(step) != BUDGET)
+    return STEPS.parse({BUDGET: limits}), *others

@@ -19,7 +19,7 @@ from onnxq.evaluation.metrics import METRICS, Chosen
 from onnxq.flow import Quantized, measure_sensitivity, needed_statistics, quantize
 from onnxq.graph.model_files import save_model
 from onnxq.recipe import Recipe
-from onnxq.recipe.steps import BUDGET, STEPS, Default
+from onnxq.recipe.steps import behind_budget
 
 LEAST, MOST = 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
@@ -110,7 +110,8 @@ def smallest_within(
             measure_sensitivity(judge.path, seen, recipe, images, provider=provider).save(known)
         bits = 4.0
         while len(tried) < evaluations:
-            asked = with_budget(recipe, {"bits": bits, "sensitivity": str(known)})
+            limits = {"bits": bits, "sensitivity": str(known)}
+            asked = replace(recipe, steps=behind_budget(limits, recipe.steps))
             result = quantize(judge.path, seen, asked, images=images, provider=provider)
             save_model(result.model, file)
             tried.append(Candidate(bits, file.stat().st_size, judge.lost(file)))
@@ -124,9 +125,3 @@ def smallest_within(
                 break
             bits = MOST if best is None and low >= (LEAST + 2 * MOST) / 3 else (low + high) / 2
     return best, tried
-
-
-def with_budget(recipe: Recipe, limits: dict[str, object]) -> Recipe:
-    """A recipe with this budget before its steps, in the place of another one."""
-    steps = [step for step in recipe.steps or (Default(),) if STEPS.name_of(step) != BUDGET]
-    return replace(recipe, steps=(STEPS.parse({BUDGET: limits}), *steps))

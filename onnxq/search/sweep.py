@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,6 +16,7 @@ from typing import Any
 
 from onnxq._version import __version__
 from onnxq.core.files import replacing
+from onnxq.core.results import pareto_front, plain
 from onnxq.data.datasets.folder import file_stamp
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.image_cache import cache_path
@@ -185,24 +185,15 @@ def do_job(
         "result": own.to_json(),
     }
     with replacing(folder / f"{digest}.json") as temporary:
-        temporary.write_text(json.dumps(_plain(found), indent=1) + "\n")
+        temporary.write_text(json.dumps(plain(found), indent=1) + "\n")
     return found
-
-
-def _plain(content: Any) -> Any:
-    """What JSON can hold: numbers that are not finite as text."""
-    if isinstance(content, dict):
-        return {name: _plain(value) for name, value in content.items()}
-    return content if not isinstance(content, float) or math.isfinite(content) else str(content)
 
 
 def best_first(results: Sequence[Result], metric: str, cost: str) -> Iterator[Result]:
     """The Pareto front: results that no other beats in the metric at the same cost or less, cheapest first."""
-    best = float("-inf")
-    for each in sorted(results, key=lambda each: (each["result"][cost], -each["result"][metric])):
-        if each["result"][metric] > best:
-            best = each["result"][metric]
-            yield each
+    own = [each["result"] for each in results]
+    front = pareto_front([each[cost] for each in own], [each[metric] for each in own])
+    return (results[place] for place in front)
 
 
 def failure(job: Job, error: OnnxqError) -> str:
