@@ -15,6 +15,7 @@ import onnx
 from onnxq._version import __version__
 from onnxq.core.checks import check_callable, check_type
 from onnxq.core.feeds import Batches
+from onnxq.core.metadata_keys import CALIBRATION_IMAGES, IMAGES, RECIPE, SOURCE
 from onnxq.core.plan import Plan
 from onnxq.core.sensitivity import Sensitivity
 from onnxq.core.statistics import Statistics
@@ -138,9 +139,10 @@ def quantize(
         quantized,
         {
             "onnxq.version": __version__,
-            "onnxq.recipe": _written(recipe, whole, draft.recipe).to_json(),
-            "onnxq.source": actual,
-            "onnxq.calibration_images": str(seen.images if seen is not None else 0),
+            RECIPE: _written(recipe, whole, draft.recipe).to_json(),
+            SOURCE: actual,
+            CALIBRATION_IMAGES: str(seen.images if seen is not None else 0),
+            **({IMAGES: str(held.given)} if held.given else {}),
             **({"onnxq.distances": distances.to_json()} if distances.images else {}),
             **({"onnxq.needs": "the native library of onnxq (FixedPointConv)"} if is_native else {}),
         },

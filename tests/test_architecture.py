@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "export": {"core", "formats", "graph", "data", "rewrite"},
     "search": {"core", "data", "recipe", "graph", "evaluation", "flow"},
     "figures": {*DECIDING, "graph"},
+    "report": {"core", "data", "recipe", "graph", "observe", "inspection", "comparison", "evaluation", "runtime"},
     "flow": {"core", "decide", "recipe", "graph", "observe", "operators", "refine", "rewrite", "runtime"},
 }
 HEAVY = {"onnx", "onnxruntime", "onnx_graphsurgeon", "torch", "torchvision"}

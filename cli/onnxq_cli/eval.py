@@ -12,6 +12,7 @@ import numpy as np
 
 import onnxq
 from onnxq.core.feeds import Given, as_batch
+from onnxq.core.metadata_keys import RECIPE
 from onnxq.data.datasets.folder import ImageFolder
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
@@ -201,7 +202,7 @@ def _asked_for(facts: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """The metrics that the recipe of one of these files names, if one does."""
     for values in facts:
         try:
-            recipe = onnxq.Recipe.from_json(values.get("onnxq.recipe", "{}"))
+            recipe = onnxq.Recipe.from_json(values.get(RECIPE, "{}"))
         except OnnxqError:  # of another version
             continue
         if recipe.metrics:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onnxq.core.files import append
+from onnxq.core.metadata_keys import RECIPE
 from onnxq.errors import OnnxqError
 from onnxq.evaluation import METRICS
 from onnxq.evaluation.evaluate import Evaluation
@@ -45,7 +46,7 @@ class Row:
     def of(result: Evaluation) -> Row:
         """Of a file that is there."""
         model = load_model(result.path)
-        text = metadata(model).get("onnxq.recipe", "")
+        text = metadata(model).get(RECIPE, "")
         recipe = _readable(text)
         unknown = OTHER if is_quantized(model) else ""
         return Row(str(result.path), recipe.widths if recipe is not None else unknown, text, result)
@@ -134,7 +135,7 @@ def _line(result: Evaluation) -> str:
     """type, param_bits, bn_bits, fwd_bits, overflow_rate, acc1, acc5; shares, not percent."""
     model = load_model(result.path)
     values = metadata(model)
-    recipe = _readable(values.get("onnxq.recipe", ""))
+    recipe = _readable(values.get(RECIPE, ""))
     known = recipe is not None or not is_quantized(model)
     settings = _settings(recipe) if known else "param_bits=?, bn_bits=?, fwd_bits=?, overflow_rate=?"
     scores = f"acc1={result.top1 / 100:.4f}, acc5={result.top5 / 100:.4f}"

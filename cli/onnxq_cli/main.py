@@ -28,6 +28,7 @@ COMMANDS = {
     "eval": "top-1 and top-5 of files, side by side",
     "check": "which layers a runtime computes with integers, and why others not",
     "compare": "how far quantized files are from the float one, by output and by layer",
+    "report": "one page about a quantized file, to show to others",
     "show": "formats, bits, ranges and sizes of a quantized file, by tensor",
     "plot": "figures: clipping, bits, levels, weights, corrections, a sweep",
     "expand": "write packed weights out, for runtimes that do not",

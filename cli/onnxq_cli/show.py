@@ -88,7 +88,7 @@ def _range(values: Range | None) -> str:
 
 def _csv(shown: Sequence[ShownTensor]) -> str:
     text = io.StringIO()
-    names = [field.name for field in dataclasses.fields(ShownTensor)]
+    names = [field.name for field in dataclasses.fields(ShownTensor) if field.name != "levels"]
     writer = csv.writer(text)
     writer.writerow([*names, "bits"])
     for tensor in shown:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 import onnx.version_converter
 
+from onnxq.core.metadata_keys import SOURCE
 from onnxq.core.operator_call import DOMAIN
 from onnxq.errors import OnnxqError
 from onnxq.graph.conversion import to_graph, to_model
@@ -39,7 +40,7 @@ class Site:
 def float_form(reference: onnx.ModelProto, quantized: onnx.ModelProto) -> onnx.ModelProto:
     """The float network in the operators and names that the quantized one has, types of tensors included."""
     wanted = opset_of(quantized)
-    if metadata(quantized).get("onnxq.source") is None:  # of another tool: as it is
+    if metadata(quantized).get(SOURCE) is None:  # of another tool: as it is
         found = reference
         if opset_of(reference) < wanted:
             found = onnx.version_converter.convert_version(reference, wanted)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from onnxq.errors import OnnxqError
+
+HEADLINES = (
+    "top1",
+    "mAP",
+    "mIoU",
+    "characters",
+    "sqnr",
+)  # how good a file is: the first one known
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float], *, more_is_better: bool = False) -> list[int]:
@@ -34,3 +46,23 @@ def plain(content: object) -> object:
     if isinstance(content, (list, tuple)):
         return [plain(value) for value in content]
     return str(content) if isinstance(content, Path) else content
+
+
+def sweep_result(path: str | Path) -> dict[str, Any]:
+    """``model``, ``name`` and ``result`` of a file that `onnxq sweep` wrote.
+
+    Raises:
+        OnnxqError: it cannot be read, or is none of these.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        found: dict[str, Any] = {"model": str(content["model"]), "result": dict(content["result"])}
+        found["name"] = str(content.get("name", ""))
+        for name in ("bytes", "images_per_second"):
+            if not float(found["result"][name]) > 0:
+                raise ValueError(name)
+    except OSError as error:
+        raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OnnxqError(f"{path}: no result of `onnxq sweep`") from error
+    return found

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxq.core.feeds import Batches, as_batch
+from onnxq.core.metadata_keys import RECIPE
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.entropy import huffman_rate, shannon_entropy
 from onnxq.formats.mid_tread import MidTread
@@ -143,7 +144,7 @@ def _activation_rates(
 
 def _has_mid_tread_weights(model: onnx.ModelProto) -> bool:
     try:
-        recipe = Recipe.from_json(metadata(model).get("onnxq.recipe", "{}"))
+        recipe = Recipe.from_json(metadata(model).get(RECIPE, "{}"))
     except OnnxqError:  # of another version
         return False
     return isinstance(recipe.weights.format, MidTread)

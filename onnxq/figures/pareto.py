@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from onnxq.core.results import pareto_front
+from onnxq.core.results import HEADLINES, pareto_front, sweep_result
 from onnxq.errors import OnnxqError
 from onnxq.figures.base import FIGURES, Figure
 
-METRICS = ("top1", "mAP", "mIoU", "characters", "sqnr")  # of which the first that was measured is drawn
 COSTS = (("bytes", "bytes", False), ("images_per_second", "images a second", True))
 
 
@@ -30,10 +28,10 @@ class Pareto(Figure):
 
     def draw(self, axes: Sequence[Any], paths: Sequence[str]) -> None:
         """As ``Figure.draw``."""
-        results = [_result(path) for path in paths]
-        metric = next((name for name in METRICS if all(name in each["result"] for each in results)), None)
+        results = [sweep_result(path) for path in paths]
+        metric = next((name for name in HEADLINES if all(name in each["result"] for each in results)), None)
         if metric is None:
-            raise OnnxqError(f"nothing to draw: the results have none of {', '.join(METRICS)} in common")
+            raise OnnxqError(f"nothing to draw: the results have none of {', '.join(HEADLINES)} in common")
         for panel, (cost, heading, more_is_better) in zip(axes, COSTS, strict=True):
             for model in dict.fromkeys(each["model"] for each in results):
                 points = [
@@ -46,17 +44,3 @@ class Pareto(Figure):
                 panel.scatter(*zip(*points, strict=True), color=line.get_color(), s=18)
             panel.set(xlabel=heading, ylabel=metric, xscale="log")
             panel.legend()
-
-
-def _result(path: str) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text())
-        found: dict[str, Any] = {"model": str(content["model"]), "result": dict(content["result"])}
-        for name in ("bytes", "images_per_second"):
-            if not float(found["result"][name]) > 0:
-                raise ValueError(name)
-    except OSError as error:
-        raise OnnxqError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise OnnxqError(f"{path}: no result of `onnxq sweep`") from error
-    return found

@@ -66,6 +66,8 @@ def packed_inputs(codes: NDArray[np.uint8], bits: NDArray[np.int32], fields: Map
     if int(widths.astype(np.int64).sum()) * (codes.size // channels) > MOST_STREAM:
         raise OnnxqError("it is too large to pack (over 2^31 bits); leave its layer out with `skip`")
     stream = pack(codes.reshape(channels, -1), widths)
+    if widths.size and (widths == widths[0]).all():
+        bits = widths[:1]
     return {"codes": stream, "bits": bits, **fields, "shape": np.array(codes.shape, np.int64)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from onnxq.core.metadata_keys import SOURCE
 from onnxq.core.statistics import Statistics
 from onnxq.graph.model_files import load_model, metadata
 from onnxq.inspection.quantized_graph import INTEGER_LAYERS, LAYERS, QuantizedGraph, held_graphs
@@ -28,7 +29,7 @@ def show(path: str | Path, statistics: Statistics | None = None) -> Shown:
         OnnxqError: there is no such file, ONNX Runtime cannot load it, or the statistics are of another network.
     """
     model = load_model(path)
-    source = metadata(model).get("onnxq.source")
+    source = metadata(model).get(SOURCE)
     if statistics is not None and source is not None:
         statistics.check_belongs(source)
     graph = QuantizedGraph(model)

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 Range = tuple[float, float]
+MOST_LEVELS = 256
 STORED_BITS = {f"{sign}INT{bits}": bits for bits in (2, 4, 8, 16) for sign in ("", "U")}  # by type of codes
 
 
@@ -26,6 +27,7 @@ class ShownTensor:
         deviations: the same in standard deviations of the channel; of activations in those of the calibrated tensor.
         values, bytes, zeros: how many values a weight has, what they take in the file, and which share is 0.
         first: its first values.
+        levels: the values that its middle channel by threshold has (a weight), or can have; none of more than 256.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ShownTensor:
     bytes: int | None = None
     zeros: float | None = None
     first: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
 
     @property
     def bits(self) -> float | None:

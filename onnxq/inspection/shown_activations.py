@@ -14,11 +14,12 @@ from onnx import numpy_helper
 from onnxq.core.operator_call import DOMAIN
 from onnxq.core.statistics import Statistics
 from onnxq.inspection.quantized_graph import QuantizedGraph
-from onnxq.inspection.shown import STORED_BITS, ShownTensor, range_of
+from onnxq.inspection.shown import MOST_LEVELS, STORED_BITS, ShownTensor, range_of
 from onnxq.operators import fixed_point_conv, operator_module
 from onnxq.operators.grid import Grid
 
 CLAMPS = ("Clip", "Min", "Max")
+NO_SHIFT = np.zeros(1)
 
 
 def shown_activations(graph: QuantizedGraph, statistics: Statistics | None) -> Iterator[ShownTensor]:
@@ -45,9 +46,9 @@ def _of_ours(graph: QuantizedGraph, node: onnx.NodeProto, statistics: Statistics
     grid = operator_module(node.op_type).grid(known, attributes)
     made, shift = _shifted(graph, node.output[0])
     lower, upper = grid.lower, np.where(grid.upper > 0, grid.upper + shift, grid.upper)
-    moved = Grid(grid.scale, lower, upper, grid.bits)
+    moved = Grid(grid.scale, lower, upper, grid.bits, grid.levels)
     name = node.output[0].removesuffix("/quantized") if is_layer else _subject(graph, node)
-    return _shown(name, node.name if is_layer else _reader(graph, made), node.op_type, moved, statistics)
+    return _shown(name, node.name if is_layer else _reader(graph, made), node.op_type, moved, statistics, shift)
 
 
 def _shifted(graph: QuantizedGraph, made: str) -> tuple[str, NDArray[Any]]:
@@ -56,17 +57,24 @@ def _shifted(graph: QuantizedGraph, made: str) -> tuple[str, NDArray[Any]]:
     for op in ("Relu", "Sign", "Mul", "Add"):
         reader = next((node for node in graph.readers.get(name, []) if node.op_type == op), None)
         if reader is None:
-            return made, np.zeros(1)
+            return made, NO_SHIFT
         if op == "Mul":
             constants = [graph.constants[each] for each in reader.input if each in graph.constants]
             if not constants:
-                return made, np.zeros(1)
+                return made, NO_SHIFT
             shift = numpy_helper.to_array(constants[0]).ravel()
         name = reader.output[0]
     return name, shift
 
 
-def _shown(name: str, layer: str, form: str, grid: Grid | None, statistics: Statistics | None) -> ShownTensor:
+def _shown(
+    name: str,
+    layer: str,
+    form: str,
+    grid: Grid | None,
+    statistics: Statistics | None,
+    shift: NDArray[Any] = NO_SHIFT,
+) -> ShownTensor:
     name = name.removesuffix("/exact")  # an output of the network that is quantized gives its name away
     if grid is None:
         return ShownTensor(name, "activation", layer, form, {}, None, None, None)
@@ -77,8 +85,34 @@ def _shown(name: str, layer: str, form: str, grid: Grid | None, statistics: Stat
     if statistics is not None and name in statistics.tensors:
         deviations = range_of(reach / max(float(statistics.tensors[name].whole().std[0]), 1e-30))
     return ShownTensor(
-        name, "activation", layer, form, widths, range_of(grid.scale), range_, range_of(reach), deviations
+        name=name,
+        kind="activation",
+        layer=layer,
+        format=form,
+        widths=widths,
+        scale=range_of(grid.scale),
+        range=range_,
+        threshold=range_of(reach),
+        deviations=deviations,
+        levels=_levels(grid, reach, shift),
     )
+
+
+def _levels(grid: Grid, reach: NDArray[Any], shift: NDArray[Any]) -> tuple[float, ...]:
+    """Of the middle channel by threshold; those above zero are moved by ``shift``."""
+    channel = int(np.argsort(reach.ravel())[reach.size // 2])
+    scale, lower, upper, bits, moved = (
+        float(np.broadcast_to(each, reach.shape).ravel()[channel])
+        for each in (grid.scale, grid.lower, grid.upper, grid.bits, shift if shift.size == reach.size else shift[:1])
+    )
+    if grid.levels is not None:
+        values: NDArray[Any] = grid.levels.astype(np.float64) * scale
+    elif bits <= np.log2(MOST_LEVELS) and scale > 0:
+        end = upper - moved if upper > 0 else upper
+        values = lower + scale * np.arange(min(round((end - lower) / scale) + 1, MOST_LEVELS))
+    else:
+        return ()
+    return tuple(np.where(values > scale / 4, values + moved, values).tolist())
 
 
 def _standard_grid(graph: QuantizedGraph, node: onnx.NodeProto, step: NDArray[Any]) -> Grid:

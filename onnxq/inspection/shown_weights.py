@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from onnxq.core.operator_call import DOMAIN
 from onnxq.inspection.constants import constant_values
 from onnxq.inspection.quantized_graph import QuantizedGraph
-from onnxq.inspection.shown import STORED_BITS, ShownTensor, range_of
+from onnxq.inspection.shown import MOST_LEVELS, STORED_BITS, ShownTensor, range_of
 
 FIRST = 4  # values shown
 SCALE_INPUT = {"DequantizePacked": 2, "DequantizeCodebook": 3, "DequantizeLinear": 1, "QuantizeLinear": 1, "Mul": 1}
@@ -46,6 +46,13 @@ def layers_in_float(graph: QuantizedGraph) -> Iterator[onnx.NodeProto]:
 
 def shown_weights(model: onnx.ModelProto, graph: QuantizedGraph) -> Iterator[ShownTensor]:
     """Each weight once, in the order of the layers."""
+    return (tensor for tensor, _ in weights_with_values(model, graph))
+
+
+def weights_with_values(
+    model: onnx.ModelProto, graph: QuantizedGraph
+) -> Iterator[tuple[ShownTensor, NDArray[np.float64]]]:
+    """And with their values, float64 [channels, values of each]."""
     found: dict[str, _Coded] = {}
     for layer in graph.layers:
         name = _weight_name(graph, layer)
@@ -76,7 +83,7 @@ def _kind(graph: QuantizedGraph, name: str) -> str | None:
     return kind if kind in CODES else None
 
 
-def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> ShownTensor:
+def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> tuple[ShownTensor, NDArray[np.float64]]:
     scale, zero_point = _scale_and_zero_point(graph, coded)
     axis = _channel_axis(coded, values.ndim)
     if coded.layer.op_type in IN_PLACE:  # codes themselves
@@ -95,7 +102,8 @@ def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> ShownT
     else:
         widths = np.array([STORED_BITS[coded.kind]] if coded.kind in STORED_BITS else [8])
     reach, deviation = np.abs(rows).max(axis=1, initial=0), rows.std(axis=1) if rows.size else np.zeros(len(rows))
-    return ShownTensor(
+    levels = np.unique(rows[np.argsort(reach)[len(reach) // 2]]) if rows.size else np.empty(0)
+    shown = ShownTensor(
         name=coded.name.removesuffix("/dequantized"),
         kind="weight",
         layer=coded.layer.name,
@@ -109,7 +117,9 @@ def _shown(graph: QuantizedGraph, coded: _Coded, values: NDArray[Any]) -> ShownT
         bytes=_bytes(graph, coded),
         zeros=float((values == 0).mean()) if values.size else 0.0,
         first=tuple(float(value) for value in values.ravel()[:FIRST]),
+        levels=tuple(levels.tolist()) if len(levels) <= MOST_LEVELS else (),
     )
+    return shown, rows
 
 
 def _bits_taken(rows: NDArray[np.float64], scale: NDArray[Any]) -> int:

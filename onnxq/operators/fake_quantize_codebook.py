@@ -91,4 +91,4 @@ def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], sym
 def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
     """The values that come out."""
     scale, levels = parameters
-    return Grid(scale, levels[0] * scale, levels[-1] * scale, np.ceil(np.log2(np.array(len(levels)))))
+    return Grid(scale, levels[0] * scale, levels[-1] * scale, np.ceil(np.log2(np.array(len(levels)))), levels)

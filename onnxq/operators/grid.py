@@ -14,9 +14,11 @@ class Grid:
 
     Attributes:
         scale: what codes, or levels, are multiplied by. lower, upper: the outermost values. bits: of codes.
+        levels: what is multiplied by ``scale``, of all channels; None where they are evenly spaced.
     """
 
     scale: NDArray[Any]
     lower: NDArray[Any]
     upper: NDArray[Any]
     bits: NDArray[Any]
+    levels: NDArray[Any] | None = None

@@ -5,19 +5,21 @@ Sensitivities are measured once; each candidate has its bits across layers by th
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from onnxq.core.feeds import Batches
+from onnxq.core.metadata_keys import TRIED
 from onnxq.core.statistics import Statistics
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import Evaluation, evaluate
 from onnxq.evaluation.metrics import METRICS, Chosen
 from onnxq.flow import Quantized, measure_sensitivity, needed_statistics, quantize
-from onnxq.graph.model_files import save_model
+from onnxq.graph.model_files import save_model, set_metadata
 from onnxq.recipe import Recipe
 from onnxq.recipe.steps import behind_budget
 
@@ -124,4 +126,6 @@ def smallest_within(
             if high - low < CLOSE:
                 break
             bits = MOST if best is None and low >= (LEAST + 2 * MOST) / 3 else (low + high) / 2
+    if best is not None:
+        set_metadata(best.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
     return best, tried

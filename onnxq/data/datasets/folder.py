@@ -50,6 +50,7 @@ class ImageFolder:
             )
         index = {name: number for number, name in enumerate(names)}
         self.name = str(root)
+        self.classes = names
         self.class_count = len(names)
         self._items = [
             (path, index[folder]) for folder in folders for path in paths[folder] if path.suffix.lower() in SUFFIXES
