@@ -1,17 +1,18 @@
-"""What widths of the weights of each layer do to what a network makes. A ground type: measured by ``refine``."""
+"""What widths of the weights and the input of each layer do to what a network makes. A ground type: measured by
+``refine``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from onnxq.core.files import replacing
 from onnxq.errors import OnnxqError, first_line
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class LayerSensitivity:
         name, op: of the node. weights: how many values. products: multiplications an image.
         effects: width -> expected |y - y^|^2 of the network's outputs, relative to their variance over images, where
             this layer alone has weights of that width.
+        reads: width -> the same where its input alone has that width; empty where that is in float, or has ranges of
+            each batch.
     """
 
     name: str
@@ -29,6 +32,7 @@ class LayerSensitivity:
     weights: int
     products: int
     effects: Mapping[int, float]
+    reads: Mapping[int, float] = field(default_factory=dict)
 
     def effect(self, bits: float) -> float:
         """Of a width between those measured: effects shrink by a constant factor a bit."""
@@ -93,11 +97,11 @@ class Sensitivity:
 
 
 def _layer(entry: Mapping[str, Any]) -> LayerSensitivity:
-    effects = {int(bits): float(effect) for bits, effect in entry["effects"].items()}
-    if not all(0 <= effect < float("inf") for effect in effects.values()):
+    effects, reads = ({int(bits): float(each) for bits, each in entry[name].items()} for name in ("effects", "reads"))
+    if not all(0 <= effect < float("inf") for effect in (*effects.values(), *reads.values())):
         raise ValueError("an effect is no positive number")
     return LayerSensitivity(
-        str(entry["name"]), str(entry["op"]), int(entry["weights"]), int(entry["products"]), effects
+        str(entry["name"]), str(entry["op"]), int(entry["weights"]), int(entry["products"]), effects, reads
     )
 
 

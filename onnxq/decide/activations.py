@@ -106,10 +106,16 @@ def _importance(point: QuantPoint, layers: Sequence[Layer], channels: int) -> Fl
     """
     total = np.zeros(channels)
     for layer in layers if point.feeds_layers else ():
-        rows, inputs = layer.weight.shape[:2]
-        squares = np.square(layer.weight, dtype=np.float64).reshape(layer.group, rows // layer.group, inputs, -1)
-        total += squares.sum(axis=(1, 3)).reshape(-1)
+        total += channel_importance(layer)
     return total if total.any() else total + 1
+
+
+def channel_importance(layer: Layer) -> FloatArray:
+    """By how much a layer multiplies the squared error of each channel that it reads: |W_c|^2, float64 [C]."""
+    rows, inputs = layer.weight.shape[:2]
+    squares = np.square(layer.weight, dtype=np.float64).reshape(layer.group, rows // layer.group, inputs, -1)
+    importance: FloatArray = squares.sum(axis=(1, 3)).reshape(-1)
+    return importance
 
 
 def _dynamic(point: QuantPoint, bits: BitArray, per_channel: bool, rule: Clipping) -> DynamicParams:

@@ -35,7 +35,8 @@ class Changed:
 
 
 def effects_alone(draft: Draft, changes: Sequence[Changed], batches: Sequence[Batch], run: Run) -> list[float]:
-    """|y - y^|^2 of the float network's outputs by their variance over images, of each change alone.
+    """|y - y^|^2 of the float network's outputs by their variance over images, of each change alone; a layer can be
+    among them several times.
 
     Of several outputs the mean; those that are no numbers for each image do not count, nor those whose size changes.
 
@@ -44,23 +45,26 @@ def effects_alone(draft: Draft, changes: Sequence[Changed], batches: Sequence[Ba
     """
     graph, names = draft.graph.copy(), Names(draft.graph)
     usual: dict[str, Float32] = {}
+    given_as: dict[str, list[str]] = {}  # layer -> names of its weight, and of its bias
     places: list[dict[str, Float32]] = []
     for each in changes:  # what is computed with becomes inputs, so that one session serves all
-        node = node_of(graph, each.layer.name)
-        weight, own = _input(graph, names, f"{each.layer.name}/weight", each.weight), {}
-        node.inputs[1] = weight
-        usual[weight.name], own[weight.name] = each.layer.weight, each.weight
-        if each.bias is not None:
-            bias = _input(graph, names, f"{each.layer.name}/bias", each.bias)
-            node.inputs = [*node.inputs[:2], bias]
-            usual[bias.name] = np.zeros_like(each.bias) if each.layer.bias is None else each.layer.bias
-            own[bias.name] = each.bias
-        places.append(own)
+        layer, bias = each.layer, each.bias
+        if layer.name not in given_as:
+            node = node_of(graph, layer.name)
+            usually = [layer.weight]
+            if bias is not None:
+                usually.append(np.zeros_like(bias) if layer.bias is None else layer.bias)
+            made = [_input(graph, names, f"{layer.name}/changed", values) for values in usually]
+            node.inputs = [node.inputs[0], *made, *node.inputs[1 + len(made) :]]
+            given_as[layer.name] = [tensor.name for tensor in made]
+            usual |= dict(zip(given_as[layer.name], usually, strict=True))
+        new = [each.weight] if bias is None else [each.weight, bias]
+        places.append(dict(zip(given_as[layer.name], new, strict=True)))
     given = [entry.name for entry in draft.graph.inputs]
     outputs = [output.name for output in graph.outputs]
     session = graph_session(graph, draft.source, run.provider)
 
-    def made(changed: dict[str, Float32]) -> Made:
+    def run_with(changed: dict[str, Float32]) -> Made:
         try:
             return [session.run(outputs, {**arrays_of(batch, given), **usual, **changed}) for batch in batches]
         except OnnxqError:
@@ -68,11 +72,11 @@ def effects_alone(draft: Draft, changes: Sequence[Changed], batches: Sequence[Ba
         except Exception as error:  # onnxruntime raises its own family, without a common public base
             raise OnnxqError(f"the network cannot be run: {first_line(error)}") from error
 
-    exact = made({})
+    exact = run_with({})
     counted = [place for place in range(len(outputs)) if _is_counted(place, exact, batches)]
     if not counted:
         raise OnnxqError("no output of the network is numbers for each image: nothing to measure effects on")
-    return [_effect(counted, exact, made(own)) for own in places]
+    return [_effect(counted, exact, run_with(own)) for own in places]
 
 
 def _input(graph: gs.Graph, names: Names, wish: str, values: Float32) -> gs.Variable:

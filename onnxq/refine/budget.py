@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -24,11 +25,11 @@ from onnxq.recipe.steps import BUDGET, STEPS
 from onnxq.refine.choices import WIDTHS, Choices
 from onnxq.refine.refinement import Draft, Images, Refinement, Run
 from onnxq.refine.sensitivity import made_for, measured_sensitivity
+from onnxq.refine.work import within_work
 from onnxq.rewrite import carry_out
 
-FLOAT_BITS = 32
 METADATA = 600  # bytes that the flow writes into the file beside the widths of layers, about
-TRIES = 6  # of meeting a size
+TRIES = 10  # of meeting a size
 CLOSE = 0.995  # of the size, from below
 
 
@@ -42,7 +43,8 @@ class Budget(Refinement):
     Attributes:
         bits: mean of a weight, over all layers whose width is free. size: of the file in bytes. size_ratio: the same,
             as a share of the float file.
-        bops_ratio: products times bits of weights times bits of activations, as a share of those in float32.
+        bops_ratio: products times bits of weights times bits of what layers read, as a share of those in float32. The
+            latter are chosen, too: 4 to those of the recipe.
         sensitivity: a file of ``onnxq search --sensitivity``; None: measured on the images.
     """
 
@@ -77,7 +79,7 @@ class Budget(Refinement):
         known, notes = self._known(draft, images, run)
         choices = Choices.of(draft, known)
         if self.bops_ratio is not None:
-            made = _within_work(draft, choices, known, self.bops_ratio)
+            made = within_work(draft, choices, known, self.bops_ratio)
         elif self.bits is not None:
             within = choices.within(draft, choices.taking(choices.sizes), self.bits * sum(choices.sizes))
             made = within if within is not None else choices.at(draft, WIDTHS[0])  # nothing to spare
@@ -139,6 +141,8 @@ def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
             best, closest = tried, actual
         if CLOSE * size <= actual <= size:
             break
+        if actual > size:  # by so much less than what this takes: there may be room that it does not use
+            room = min(room, choices.takes(tried, taking))
         room += size - actual
     if best is None:
         raise OnnxqError(
@@ -148,28 +152,13 @@ def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
     return best
 
 
-def _within_work(draft: Draft, choices: Choices, known: Sensitivity, ratio: float) -> Draft:
-    """Of the layers that are quantized; those whose bits are not free take what they take."""
-    products = {layer.name: layer.products for layer in known.layers}
-    read = {layer.name: draft.recipe.activation_choice([layer]).bits for layer in draft.layers}
-    whole = sum(products.get(layer.name, 0) for layer in draft.layers) * FLOAT_BITS * FLOAT_BITS
-    free = {layer.name for layer in choices.layers}
-    bound = sum(
-        products.get(layer.name, 0) * read[layer.name] * draft.recipe.weight_choice([layer]).bits
-        for layer in draft.layers
-        if layer.name not in free
-    )
-    costs = [sum(products[layer.name] * read[layer.name] for layer in group) for group in choices.groups]
-    taking = choices.taking(costs)
-    made = choices.within(draft, taking, ratio * whole - bound)
-    if made is None:
-        least = (sum(int(each.min()) for each in taking) + bound) / whole
-        raise OnnxqError(f"no widths have a share of {ratio:g} of the work: the least is {least:.4f}")
-    return made
-
-
 def _said(draft: Draft, choices: Choices) -> str:
     widths = [draft.recipe.weight_choice(group).bits for group in choices.groups]
     mean = float(np.average(widths, weights=choices.sizes))
-    listed = ", ".join(f"{width:g} ({count})" for width, count in sorted(Counter(widths).items()))
-    return f"bits of weights by layer, and how many layers have them: {listed}; {mean:.2f} a weight"
+    found = f"bits of weights by layer, and how many layers have them: {_listed(widths)}; {mean:.2f} a weight"
+    reads = [override.act_bits for override in draft.recipe.overrides if override.act_bits is not None]
+    return found if not reads else f"{found}; of what layers read: {_listed(reads)}"
+
+
+def _listed(widths: Sequence[float]) -> str:
+    return ", ".join(f"{width:g} ({count})" for width, count in sorted(Counter(widths).items()))

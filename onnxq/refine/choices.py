@@ -16,6 +16,7 @@ from onnxq.decide.plan import quantized_weights
 from onnxq.errors import OnnxqError
 from onnxq.recipe import Override
 from onnxq.recipe.override import LAST
+from onnxq.refine.reads import params_at
 from onnxq.refine.refinement import Draft
 from onnxq.rewrite.integer_types import INT2_OPSET
 
@@ -33,7 +34,7 @@ class Choices:
     """
 
     groups: Sequence[Sequence[Layer]]
-    widths: Sequence[Sequence[float]]
+    widths: Sequence[list[float]]
     effects: Sequence[FloatArray]
 
     @staticmethod
@@ -82,6 +83,13 @@ class Choices:
         chosen = cheapest(self.effects, taking, int(capacity))
         return None if chosen is None else self._with(draft, chosen)
 
+    def takes(self, draft: Draft, taking: Sequence[IntArray]) -> int:
+        """What a draft takes of the capacity, whose widths are among these."""
+        return sum(
+            int(own[widths.index(draft.recipe.weight_choice(group).bits)])
+            for group, widths, own in zip(self.groups, self.widths, taking, strict=True)
+        )
+
     def at(self, draft: Draft, bits: int) -> Draft:
         """With this width throughout, or the nearest there is."""
         return self._with(draft, [int(np.abs(np.array(own) - bits).argmin()) for own in self.widths])
@@ -105,10 +113,19 @@ def _widths(draft: Draft, group: Sequence[Layer]) -> list[float]:
     return [bits / 2 for bits in range(2 * whole[0], 2 * whole[-1] + 1)]
 
 
-def with_widths(draft: Draft, widths: Mapping[str, float]) -> Draft:
-    """A draft with these widths of weights by layer; activations stay as they are."""
-    overrides = tuple(Override(glob.escape(name), weight_bits=bits) for name, bits in widths.items())
-    draft = replace(draft, recipe=replace(draft.recipe, overrides=(*draft.recipe.overrides, *overrides)))
+def with_widths(draft: Draft, widths: Mapping[str, float], reads: Mapping[str, float] | None = None) -> Draft:
+    """A draft with these widths of weights by layer, and of what layers read by tensor; others stay as they are."""
+    reads, overrides = reads or {}, list(draft.recipe.overrides)
+    for layer in draft.layers:
+        bits, read = widths.get(layer.name), reads.get(layer.input)
+        if bits is not None or read is not None:
+            overrides.append(Override(glob.escape(layer.name), weight_bits=bits, act_bits=read))
+    draft = replace(draft, recipe=replace(draft.recipe, overrides=tuple(overrides)))
     changed = [layer for layer in draft.layers if layer.name in widths]
     weights = {**draft.plan.weights, **quantized_weights(changed, draft.recipe)}
-    return replace(draft, plan=replace(draft.plan, weights=weights))
+    made = {name: params_at(draft, draft.plan.points[name]) for name in reads}
+    for name, point in draft.plan.points.items():
+        if point.shares is not None and point.shares in reads:
+            made[name] = made[point.shares]
+    activations = {**draft.plan.activations, **made}
+    return replace(draft, plan=replace(draft.plan, weights=weights, activations=activations))

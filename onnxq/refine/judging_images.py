@@ -11,7 +11,7 @@ from onnxq.core.feeds import Batch, as_batch
 from onnxq.refine.refinement import Images
 
 MOST = 128  # that are kept in memory
-CHOSEN = 16
+CHOSEN = 32
 
 
 @dataclass
@@ -40,7 +40,7 @@ class JudgingImages:
 
     @property
     def chosen(self) -> list[Batch]:
-        """About 16 of them, spread evenly, batch by batch."""
+        """About 32 of them, spread evenly, batch by batch."""
         total = sum(map(len, self._kept))
         wanted = set(np.linspace(0, total - 1, min(CHOSEN, total)).astype(int).tolist())
         found, start = [], 0

@@ -3,14 +3,16 @@
 One pass over the images gives the second moments G of what each layer reads. A weight W that was rounded to V, by error
 feedback where the recipe rounds so, makes the error e = tr((V - W) G (V - W)^T) in what the layer makes, its bias made
 up for. It is judged on images that V does not know: the last layer has one sample of each, and where these are fewer
-than its inputs, V fits those that it knows. What e does to the network's outputs is measured at one width, each layer
+than its inputs, V fits those that it knows. What e does to the network's outputs is measured at two widths, each layer
 alone in the float network, and at other widths goes with e (HAWQ-V2, Dong et al. 2020, has the trace of a Hessian
-in the place of that).
+in the place of that). The error of what a layer reads comes through its weights, and does to the outputs what as large
+an error of its weights does.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -31,6 +33,7 @@ from onnxq.recipe.rounding import ROUNDINGS
 from onnxq.refine.alone import Changed, effects_alone
 from onnxq.refine.gptq import PARTS, ErrorFeedback, grouped
 from onnxq.refine.judging_images import JudgingImages
+from onnxq.refine.reads import read_errors
 from onnxq.refine.refinement import Draft, Images, Run
 from onnxq.refine.samples import window_of
 from onnxq.refine.stepper import Pair, side_by_side
@@ -40,7 +43,7 @@ from onnxq.rounding.parallel import one_thread_a_call, product
 UNIFORM = (2, 4)  # widths that are rounded at: errors shrink by a constant factor between, to a quarter a bit beyond
 OTHERS = (2, 4, 6, 8)  # of formats whose levels are not uniform
 WIDTHS = range(2, 9)
-MEASURED = 4  # the width whose effect on the network is measured, or the narrowest where it makes no error
+MEASURED = (2, 4)  # widths whose effect on the network is measured
 FEWEST = 4  # images
 POSITIONS = 5_000  # of outputs, over all images, where the input of a layer is looked at
 Float32 = NDArray[np.float32]
@@ -51,14 +54,15 @@ class _Rounded:
     """A layer at several widths.
 
     Attributes:
-        errors: width -> e, of a position. bits: the width of ``changed``.
+        errors: width -> e, of a position. changed: width -> the layer rounded so, where that makes an error.
+        read_errors: width -> the same e of an input of that width.
         products: multiplications an image.
     """
 
     layer: Layer
     errors: dict[int, float]
-    bits: int
-    changed: Changed
+    changed: dict[int, Changed]
+    read_errors: dict[int, float]
     products: int
 
 
@@ -82,8 +86,12 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
             if run.progress:
                 run.progress(pair.share(index, len(draft.layers)))
         seen = pair.images
-    effects = effects_alone(draft, [each.changed for each in rounded], judging.chosen, run)
-    layers = tuple(_sensitivity(each, effect) for each, effect in zip(rounded, effects, strict=True))
+    changes = [(place, bits, change) for place, each in enumerate(rounded) for bits, change in each.changed.items()]
+    measured: list[dict[int, float]] = [{} for _ in rounded]
+    effects = effects_alone(draft, [change for _, _, change in changes], judging.chosen, run)
+    for (place, bits, _), effect in zip(changes, effects, strict=True):
+        measured[place][bits] = effect
+    layers = tuple(_sensitivity(each, found) for each, found in zip(rounded, measured, strict=True))
     return Sensitivity(layers, seen, fingerprint(draft.source), made_for(draft))
 
 
@@ -94,7 +102,32 @@ def made_for(draft: Draft) -> str:
     return f"{json.dumps(FORMATS.written(form))}, rounding {ROUNDINGS.name_of(rounding)}"
 
 
-def _sensitivity(rounded: _Rounded, measured: float) -> LayerSensitivity:
+def _sensitivity(rounded: _Rounded, measured: Mapping[int, float]) -> LayerSensitivity:
+    """Of a layer whose effect is known at some widths."""
+    errors = _errors(rounded)
+    ratios = {bits: effect / rounded.errors[bits] for bits, effect in measured.items()}  # of effect to error
+
+    def ratio(bits: int) -> float:
+        """Changes by a constant factor a bit between those that are known, and not beyond."""
+        below, above = (
+            max((b for b in ratios if b <= bits), default=0),
+            min((b for b in ratios if b >= bits), default=0),
+        )
+        if not below or not above or below == above:
+            return ratios[below or above]
+        part = (bits - below) / (above - below)
+        return float(ratios[below] ** (1 - part) * ratios[above] ** part)
+
+    effects = {bits: error * ratio(bits) if ratios else 0.0 for bits, error in errors.items()}
+    widest = dict(zip(effects, np.maximum.accumulate(list(effects.values())[::-1])[::-1].tolist(), strict=True))
+    usual = ratio(max(ratios)) if ratios else 0.0
+    reads = {bits: error * usual for bits, error in rounded.read_errors.items()}
+    layer = rounded.layer
+    return LayerSensitivity(layer.name, layer.op, int(layer.weight.size), rounded.products, widest, reads)
+
+
+def _errors(rounded: _Rounded) -> dict[int, float]:
+    """At all widths."""
     known = sorted(rounded.errors)
     errors = {}
     for bits in WIDTHS:
@@ -108,9 +141,7 @@ def _sensitivity(rounded: _Rounded, measured: float) -> LayerSensitivity:
         else:  # a quarter a bit where nothing is left at the upper one
             factor = (high / low) ** (1 / (above - below)) if high > 0 else 0.25
             errors[bits] = low * factor ** (bits - below)
-    layer, unit = rounded.layer, rounded.errors[rounded.bits]
-    effects = {bits: measured * error / unit if unit > 0 else 0.0 for bits, error in errors.items()}
-    return LayerSensitivity(layer.name, layer.op, int(layer.weight.size), rounded.products, effects)
+    return errors
 
 
 def _at_widths(draft: Draft, step: ErrorFeedback, layer: Layer, pair: Pair, index: int) -> _Rounded:
@@ -126,15 +157,24 @@ def _at_widths(draft: Draft, step: ErrorFeedback, layer: Layer, pair: Pair, inde
     for bits, each in made.items():
         off = grouped(each.dequantized(), layer) - weight
         errors[bits] = float(((product(off, judging.own) if judging is not None else off) * off).sum())
-    bits = MEASURED if errors.get(MEASURED, 0) > 0 else min(errors)
-    values, bias = made[bits].dequantized(), layer.bias
-    if fitting is not None and not layer.computed_bias:
-        shift = ((weight - grouped(values, layer)) @ fitting.mean[:, :, None])[:, :, 0].reshape(-1)
-        bias = np.asarray((shift if bias is None else bias + shift).astype(np.float32))
+    measured = [bits for bits in MEASURED if errors.get(bits, 0) > 0] or [bits for bits in errors if errors[bits] > 0][
+        :1
+    ]
+    changed = {bits: _changed(layer, made[bits].dequantized(), fitting) for bits in measured}
     places = prod(window_of(layer, shape).positions(shape)) if shape is not None else 1
     rows = shape[0] / max(pair.images_of_first_batch, 1) if shape is not None else 1  # of a product: many an image
     products = int(layer.weight.size * places * rows)
-    return _Rounded(layer, errors, bits, Changed(layer, values, bias), products)
+    return _Rounded(layer, errors, changed, read_errors(draft, layer), products)
+
+
+def _changed(layer: Layer, values: Float32, moments: Moments | None) -> Changed:
+    """With a bias that keeps the mean of what the layer makes."""
+    bias = layer.bias
+    if moments is not None and not layer.computed_bias:
+        off = grouped(layer.weight, layer) - grouped(values, layer)
+        shift = (off @ moments.mean[:, :, None])[:, :, 0].reshape(-1)
+        bias = np.asarray((shift if bias is None else bias + shift).astype(np.float32))
+    return Changed(layer, values, bias)
 
 
 def _known_widths(draft: Draft, is_uniform: bool) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -107,9 +108,60 @@ def test_other_limits(uneven, tmp_path):
         sizes = {name.partition(".")[0]: weight.codes.size for name, weight in result.plan.weights.items()}
         mean = sum(widths(result)[name] * size for name, size in sizes.items()) / sum(sizes.values())
         assert bits - 0.1 < mean <= bits
-    result = onnxq.quantize(uneven, None, Recipe.of(**A4, bops_ratio=3.5 * 8 / 1024, **known), images=batches)
-    work = sum(widths(result)[name] * sizes[name] * (1 if name.startswith("w3") else 64) for name in sizes)
-    assert work <= 3.5 * sum(size * (1 if name.startswith("w3") else 64) for name, size in sizes.items())
+
+
+def reads_of(result):
+    """Bits of what layers read, by tensor."""
+    return {name: float(params.widths.mean()) for name, params in result.plan.activations.items()}
+
+
+def work_of(result):
+    """By hand: products times bits of both factors."""
+    reads, bits = reads_of(result), widths(result)
+    tensors = list(reads)  # x, r (of two), f
+    layers = {"w0": (648 * 64, tensors[0]), "w1": (5184 * 64, tensors[1]), "w2": (5184 * 64, tensors[1]),
+              "w3": (240, tensors[2])}  # fmt: skip
+    return sum(count * bits[name] * reads[tensor] for name, (count, tensor) in layers.items())
+
+
+def test_work_is_met_by_weights_and_by_what_layers_read(uneven):
+    whole = (648 * 64 + 2 * 5184 * 64 + 240) * 32 * 32
+    for ratio in (0.012, 0.02, 0.04):
+        result = onnxq.quantize(uneven, None, Recipe.of(**A4, bops_ratio=ratio), images=[images(32)])
+        assert 0.9 * ratio < work_of(result) / whole <= ratio
+        assert widths(result)["w2"] <= widths(result)["w1"]
+        said = Recipe.from_json({entry.key: entry.value for entry in result.model.metadata_props}["onnxq.recipe"])
+        again = onnxq.quantize(uneven, None, said, images=[images(32)])
+        assert again.model.graph == result.model.graph
+    assert any(bits < 8 for bits in reads_of(result).values()) or ratio > 0.03
+    kept = Recipe.of(**A4, bops_ratio=0.02, overrides=[{"layers": "*", "act_bits": 7}])
+    assert set(reads_of(onnxq.quantize(uneven, None, kept, images=[images(32)])).values()) == {7}
+    with pytest.raises(OnnxqError, match="the least is"):
+        onnxq.quantize(uneven, None, Recipe.of(**A4, bops_ratio=0.001), images=[images(32)])
+
+
+def test_the_choice_of_work_is_the_best_there_is(uneven, tmp_path):
+    """All pairs of widths tried, of the effects that were measured."""
+    known = measure_sensitivity(uneven, None, Recipe.of(**A4, bit_alloc="none"), [images(32)])
+    known.save(tmp_path / "known.json")
+    limit = 0.015
+    recipe = Recipe.of(**A4, bit_alloc="none", bops_ratio=limit, sensitivity=str(tmp_path / "known.json"))
+    result = onnxq.quantize(uneven, None, recipe, images=[images(32)])
+    counts = [layer.products for layer in known.layers]
+    room, best = limit * sum(counts) * 1024, np.inf
+    bits, reads = range(2, 9), range(4, 9)
+    first, second, third, last = known.layers
+    for a, b in itertools.product(reads, repeat=2):  # what the last one reads costs nothing
+        inputs = first.reads[a] + second.reads[b] + third.reads[b] + last.reads[8]
+        for w in itertools.product(bits, repeat=3):
+            cost = counts[0] * a * w[0] + counts[1] * b * w[1] + counts[2] * b * w[2] + counts[3] * 64
+            if cost <= room:
+                effect = first.effects[w[0]] + second.effects[w[1]] + third.effects[w[2]] + last.effects[8]
+                best = min(best, inputs + effect)
+    own, read = widths(result), list(reads_of(result).values())
+    got = sum(layer.effects[int(own[name])] for layer, name in zip(known.layers, own, strict=True))
+    got += first.reads[int(read[0])] + second.reads[int(read[1])] + third.reads[int(read[1])] + last.reads[int(read[2])]
+    assert got == pytest.approx(best, rel=1e-3)
 
 
 def test_wishes_stay(uneven):
@@ -228,7 +280,7 @@ def test_what_cannot_be(options, message):
 
 
 def test_sensitivities_are_kept_in_files(tmp_path):
-    layer = LayerSensitivity("a", "Conv", 10, 20, {2: 0.5, 3: 0.1})
+    layer = LayerSensitivity("a", "Conv", 10, 20, {2: 0.5, 3: 0.1}, {4: 0.2})
     known = Sensitivity((layer,), 4, "abc", "affine")
     known.save(tmp_path / "s.json")
     assert Sensitivity.load(tmp_path / "s.json") == known
@@ -236,10 +288,10 @@ def test_sensitivities_are_kept_in_files(tmp_path):
         onnxq.quantize(
             small_network(), None, Recipe.of(**A4, size=5000, sensitivity=str(tmp_path / "s.json")), images=[images(16)]
         )
-    for text in ("{", "[]", "{}", json.dumps({"onnxq_sensitivity": 1, "layers": [], "images": 1, "source": ""})):
+    for text in ("{", "[]", "{}", json.dumps({"onnxq_sensitivity": 2, "layers": [], "images": 1, "source": ""})):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(OnnxqError, match=r"bad.json: no"):
             Sensitivity.load(tmp_path / "bad.json")
-    (tmp_path / "bad.json").write_text(json.dumps({"onnxq_sensitivity": 2}))
+    (tmp_path / "bad.json").write_text(json.dumps({"onnxq_sensitivity": 1}))
     with pytest.raises(OnnxqError, match="another version"):
         Sensitivity.load(tmp_path / "bad.json")
