@@ -52,8 +52,8 @@ def effects_by_directions(draft: Draft, changes: Sequence[Changed], batches: Seq
                 signs = torch.randint(0, 2, made.shape, generator=generator) * 2.0 - 1
                 found = torch.autograd.grad((made * signs).sum(), wanted, retain_graph=direction < DIRECTIONS - 1)
                 slopes = dict(zip(layers, zip(found[::2], found[1::2], strict=True), strict=True))
-                for place, (change, (by, shift)) in enumerate(zip(changes, moved, strict=True)):
+                for place, (change, (by, added)) in enumerate(zip(changes, moved, strict=True)):
                     by_weight, by_bias = slopes[change.layer.name]
-                    sums[place] += float((by_weight * by).sum() + (by_bias * shift).sum()) ** 2 / DIRECTIONS
+                    sums[place] += float((by_weight * by).sum() + (by_bias * added).sum()) ** 2 / DIRECTIONS
     spread = np.square(np.array(outputs) - np.mean(outputs, axis=0)).sum()
     return (sums / spread).tolist()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import click
 
 import onnxq
+from onnxq.core.statistics import Statistics
+from onnxq.data.loader import Loader
+from onnxq.data.shards import shards as parts_of
 from onnxq.recipe import POINTS, TARGETS
 from onnxq_cli.common import (
     check_outputs,
@@ -17,6 +22,15 @@ from onnxq_cli.common import (
     provider_option,
     report_skipped,
 )
+from onnxq_cli.engines import all_on_ray, check_engine, engine_options, shards_option
+
+Task = tuple[str, Loader, dict[str, Any]]
+
+
+def calibrated(task: Task) -> tuple[Statistics, list[str]]:
+    """Of a part of the images, wherever this is; and messages about those that were left out."""
+    model, loader, asked = task
+    return onnxq.calibrate(model, loader.images, **asked), loader.skipped
 
 
 @click.command("calibrate")
@@ -44,6 +58,8 @@ from onnxq_cli.common import (
     is_flag=True,
     help="Also keep means over batches of extremes and moments (for recipes with activations `over: batches`).",
 )
+@engine_options
+@shards_option
 @provider_option
 def command(
     model: str,
@@ -54,6 +70,9 @@ def command(
     target: str,
     moving_percentile: float | None,
     batch_averages: bool,
+    engine: str,
+    address: str | None,
+    shards: int,
     provider: str,
     **loading: Any,
 ) -> None:
@@ -63,18 +82,25 @@ def command(
     onnxq calibrate resnet50.onnx --data imagenet/train -n 512 -o resnet50.stats.npz
     """
     check_outputs(output, models=[model], inputs=[data, loading["classes"]])
+    check_engine(engine, address)
+    if engine == "ray" and moving_percentile is not None:
+        raise click.UsageError("--moving-percentile depends on the order of batches: calibrate without --engine ray")
     loader = make_loader(model, data, "calib", images, provider, **loading)
+    asked: dict[str, Any] = {
+        "provider": provider,
+        "points": placement or TARGETS.parse(target).points[0],
+        "preprocessing": loader.preprocessing.to_metadata() if loader.preprocessing is not None else None,
+        "moving_percentile": moving_percentile,
+        "batch_averages": batch_averages,
+    }
     with progress("calibrating", len(loader)) as update:
-        statistics = onnxq.calibrate(
-            model,
-            loader.images,
-            provider=provider,
-            points=placement or TARGETS.parse(target).points[0],
-            preprocessing=loader.preprocessing.to_metadata() if loader.preprocessing is not None else None,
-            moving_percentile=moving_percentile,
-            batch_averages=batch_averages,
-            progress=update,
-        )
+        if engine == "ray":
+            tasks = [(str(Path(model).resolve()), part, asked) for part in parts_of(loader, shards)]
+            done = all_on_ray(calibrated, tasks, address, lambda part: update(part[0].images))
+            loader.skipped.extend(message for _, skipped in done for message in skipped)
+            statistics = reduce(Statistics.merge, (part for part, _ in done))
+        else:
+            statistics = onnxq.calibrate(model, loader.images, progress=update, **asked)
     statistics.save(output)
     report_skipped(loader)
     click.echo(f"{output}: {len(statistics.tensors)} tensors, {describe_data(loader.dataset, statistics.images)}")

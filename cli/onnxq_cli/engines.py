@@ -1,15 +1,54 @@
-"""Who does the jobs of a sweep: this process, or the workers of a Ray cluster."""
+"""Who does the work: this process, or the workers of a Ray cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import click
+
 from onnxq.errors import OnnxqError, first_line
+from onnxq_cli.common import options
+
+engine_options = options(
+    click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True),
+    click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: one of this machine]"),
+)
+shards_option = click.option(
+    "--shards",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Parts of the images, of which each worker of --engine ray takes one after the other.",
+)
 
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 RETRIES = 3  # of a job whose worker died
+
+
+def check_engine(engine: str, address: str | None) -> None:
+    """Raise UsageError where an address is given that nobody asks."""
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address goes with --engine ray")
+
+
+def all_on_ray(
+    work: Callable[[Task], Done], tasks: Sequence[Task], address: str | None, update: Callable[[Done], None]
+) -> list[Done]:
+    """What all tasks gave, in their order.
+
+    Raises:
+        OnnxqError: one cannot be done.
+    """
+    found: dict[int, Done] = {}
+    places = {id(task): place for place, task in enumerate(tasks)}
+    for task, done in on_ray(work, tasks, address):
+        if isinstance(done, OnnxqError):
+            raise done
+        found[places[id(task)]] = done
+        update(done)
+    return [found[place] for place in range(len(tasks))]
 
 
 def here(work: Callable[[Task], Done], tasks: Sequence[Task]) -> Iterator[tuple[Task, Done | OnnxqError]]:

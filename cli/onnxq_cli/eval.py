@@ -42,7 +42,9 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
+from onnxq_cli.engines import check_engine, engine_options, shards_option
 from onnxq_cli.logs import Logs, Row
+from onnxq_cli.shards import shared_out
 from onnxq_cli.tracking import distinct, track_option, tracking
 
 
@@ -76,6 +78,8 @@ from onnxq_cli.tracking import distinct, track_option, tracking
 @click.option("--anyway", is_flag=True, help="With --task: go on though the first model does not work on the data.")
 @click.option("--csv", "csv_path", metavar="FILE", help="Append a row for each model: settings, results, seconds.")
 @click.option("--append-line", "line_path", metavar="FILE", help="Append type, bits, acc1 and acc5 of each, in a line.")
+@engine_options
+@shards_option
 @provider_option
 @track_option
 @json_option
@@ -92,6 +96,9 @@ def command(
     anyway: bool,
     csv_path: str | None,
     line_path: str | None,
+    engine: str,
+    address: str | None,
+    shards: int,
     provider: str,
     track: str | None,
     json_path: str | None,
@@ -103,6 +110,7 @@ def command(
     onnxq eval resnet50.onnx resnet50.w4a4.onnx --data imagenet/val
     onnxq eval detector.onnx detector.w8a8.onnx --data coco/annotations/instances_val2017.json --task detection
     """
+    check_engine(engine, address)
     read = [data, loading["classes"], decode, characters, *metrics]
     check_outputs(json_path, csv_path, line_path, models=models, inputs=read)
     facts = [metadata(load_model(model)) for model in models]
@@ -130,7 +138,10 @@ def command(
     with tracking(track, f"eval {files}") as run:
         run.parameters({"models": ", ".join(models), "data": data, "images": len(loader), "provider": provider})
         with progress("evaluating", len(loader)) as update:
-            results = onnxq.evaluate(models, loader, metrics=chosen, provider=provider, progress=update)
+            if engine == "ray":
+                results = shared_out(models, loader, chosen, provider, shards, address, update)
+            else:
+                results = onnxq.evaluate(models, loader, metrics=chosen, provider=provider, progress=update)
         report_skipped(loader)
         _warn_of_classes(loader, results[0])
         click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")

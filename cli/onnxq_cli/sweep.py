@@ -25,7 +25,7 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
-from onnxq_cli.engines import here, on_ray
+from onnxq_cli.engines import check_engine, engine_options, here, on_ray
 from onnxq_cli.eval import HEADINGS, WITHOUT_LABELS
 
 
@@ -45,8 +45,7 @@ class Setting:
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where results are, and are found again.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME|module.py:NAME", help="As of `onnxq eval`.")
 @click.option("--plot", metavar="FILE", help="Draw the metric over bytes, and over speed: .svg, .png, .html.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True)
-@click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster.  [default: one of this machine]")
+@engine_options
 @image_options
 @provider_option
 @json_option
@@ -75,8 +74,7 @@ def command(
     """
     asked = read_plan(plan)
     check_outputs(json_path, plot, models=[job.model for job in asked.jobs], inputs=[plan, asked.data, asked.test])
-    if address is not None and engine != "ray":
-        raise click.UsageError("--address goes with --engine ray")
+    check_engine(engine, address)
     folder = Path(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,12 +158,12 @@ def _digest(setting: Setting, job: Job) -> str:
 
 def sweep_table(results: Sequence[Result]) -> str:
     """A line for each; a star where no other is better at no more bytes."""
-    columns = [name for name in results[0]["result"] if name in _shown()]
+    columns, fewer = [name for name in results[0]["result"] if name in _shown()], _fewer_is_better()
     rows = []
     for model in dict.fromkeys(each["model"] for each in results):
         own = [each for each in results if each["model"] == model]
-        is_more_better = bool(columns) and columns[0] != "differs"
-        front = [id(each) for each in best_first(own, columns[0], "bytes")] if is_more_better else []
+        first = columns[0] if columns else ""
+        front = [id(each) for each in best_first(own, first, "bytes", fewer=first in fewer)] if first else []
         for each in own:
             values = each["result"]
             rows.append(
@@ -178,6 +176,11 @@ def sweep_table(results: Sequence[Result]) -> str:
                 ]
             )
     return table(["model, recipe", *(HEADINGS.get(name, name) for name in columns), "size", "images/s", "best"], rows)
+
+
+def _fewer_is_better() -> set[str]:
+    found = (METRICS.parse(name) for name in METRICS.names())
+    return {next(iter(metric.columns)) for metric in found if metric.fewer_is_better}
 
 
 def _shown() -> set[str]:

@@ -115,7 +115,7 @@ def evaluate(
             seconds=tally.seconds,
             provider=provider_of(tally.session),
             size=tally.path.stat().st_size,
-            values=_distinct([metric.result() for metric in tally.metrics]),
+            values=distinct([metric.result() for metric in tally.metrics]),
         )
         for tally in tallies
     ]
@@ -166,7 +166,7 @@ def tallied(
     return tallies, images
 
 
-def _distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:
+def distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:
     """What metrics say, together: two that call it the same would hide each other."""
     names = [name for result in results for name in result]
     if twice := [name for name in names if names.count(name) > 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -57,6 +57,7 @@ class _Mean(Metric):
 
     function: ClassVar[Callable[..., Any]]
     spec_: ClassVar[str]
+    counts: ClassVar[tuple[str, ...]] = ("images", "sums")
 
     images: dict[str, int] = field(default_factory=dict, init=False)
     sums: dict[str, float] = field(default_factory=dict, init=False)
@@ -73,6 +74,11 @@ class _Mean(Metric):
             self.columns[name] = SHOWN
             self.sums[name] = self.sums.get(name, 0.0) + value * len(target)
             self.images[name] = self.images.get(name, 0) + len(target)
+
+    def take_in(self, counted: Mapping[str, Any]) -> None:
+        """As ``Metric.take_in``."""
+        super().take_in(counted)
+        self.columns.update(dict.fromkeys(self.sums, SHOWN))
 
     def result(self) -> dict[str, float]:
         """As ``Metric.result``."""

@@ -75,7 +75,8 @@ class Judge:
         (own,) = self._evaluated([file], alone)
         first = METRICS.parse(alone[0])
         key = first.headline or next(iter(first.columns))
-        return self._float[0].values[key] - own.values[key]
+        lost = self._float[0].values[key] - own.values[key]
+        return -lost if first.fewer_is_better else lost
 
     def _evaluated(self, files: Sequence[Path], metrics: Sequence[Chosen]) -> list[Evaluation]:
         return evaluate(files, self.batches, metrics=metrics, provider=self.provider, progress=self.progress)

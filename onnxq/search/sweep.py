@@ -189,10 +189,14 @@ def do_job(
     return found
 
 
-def best_first(results: Sequence[Result], metric: str, cost: str) -> Iterator[Result]:
-    """The Pareto front: results that no other beats in the metric at the same cost or less, cheapest first."""
+def best_first(results: Sequence[Result], metric: str, cost: str, *, fewer: bool = False) -> Iterator[Result]:
+    """The Pareto front: results that no other beats in the metric at the same cost or less, cheapest first.
+
+    Args:
+        fewer: of the metric are better.
+    """
     own = [each["result"] for each in results]
-    front = pareto_front([each[cost] for each in own], [each[metric] for each in own])
+    front = pareto_front([each[cost] for each in own], [-each[metric] if fewer else each[metric] for each in own])
     return (results[place] for place in front)
 
 

@@ -15,6 +15,8 @@ class Agreement(Metric):
 
     columns: ClassVar[dict[str, str]] = {"differs": ".1f"}
     compares: ClassVar[bool] = True
+    counts: ClassVar[tuple[str, ...]] = ("images", "disagreements")
+    fewer_is_better: ClassVar[bool] = True
 
     images: int = field(default=0, init=False)
     disagreements: int = field(default=0, init=False)

@@ -39,6 +39,8 @@ class Classification(Metric):
     columns: ClassVar[dict[str, str]] = {"top1": ".2f", "top5": ".2f"}
     needs: ClassVar[str] = "classes"
     headline: ClassVar[str] = "top1"
+    counts: ClassVar[tuple[str, ...]] = ("images", "correct", "correct5", "shifted")
+    facts: ClassVar[tuple[str, ...]] = ("classes",)
 
     images: int = field(default=0, init=False)
     correct: int = field(default=0, init=False)

@@ -32,6 +32,7 @@ class Detection(Metric):
     columns: ClassVar[dict[str, str]] = {"mAP": ".2f", "mAP50": ".2f"}
     needs: ClassVar[str] = "boxes"
     headline: ClassVar[str] = "mAP50"
+    counts: ClassVar[tuple[str, ...]] = ("images", "truths", "found")
 
     decode: str = ""
     decoder: Decoder | None = field(default=None, init=False)
@@ -82,6 +83,14 @@ class Detection(Metric):
         best = np.argsort(-scores, kind="stable")[:MOST]
         for box, score, kind in zip(corners[best], scores[best], classes[best], strict=True):
             self.found.append({**_entry(self.images, box, int(kind)), "score": float(score)})
+
+    def take_in(self, counted: Mapping[str, Any]) -> None:
+        """As ``Metric.take_in``; images are numbered on."""
+        truths, found = (
+            [{**entry, "image_id": entry["image_id"] + self.images} for entry in counted[name]]
+            for name in ("truths", "found")
+        )
+        super().take_in({**counted, "truths": truths, "found": found})
 
     def result(self) -> dict[str, float]:
         """As ``Metric.result``."""

@@ -18,6 +18,7 @@ class Distance(Metric):
 
     columns: ClassVar[dict[str, str]] = {"sqnr": ".1f"}
     compares: ClassVar[bool] = True
+    counts: ClassVar[tuple[str, ...]] = ("signal", "noise")
 
     signal: float = field(default=0.0, init=False)
     noise: float = field(default=0.0, init=False)

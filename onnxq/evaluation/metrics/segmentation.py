@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,8 +25,10 @@ class Segmentation(Metric):
     columns: ClassVar[dict[str, str]] = {"mIoU": ".2f", "pixels": ".2f"}
     needs: ClassVar[str] = "masks"
     headline: ClassVar[str] = "mIoU"
+    counts: ClassVar[tuple[str, ...]] = ("pairs", "ignored")
+    facts: ClassVar[tuple[str, ...]] = ("above",)
 
-    counts: Counts = field(default_factory=lambda: np.zeros((CLASSES, CLASSES), np.int64), init=False)
+    pairs: Counts = field(default_factory=lambda: np.zeros((CLASSES, CLASSES), np.int64), init=False)
     ignored: int = field(default=0, init=False)
     above: float | None = field(default=None, init=False)
 
@@ -41,8 +44,8 @@ class Segmentation(Metric):
         own = np.where((own >= 0) & (own < CLASSES - 1), own, CLASSES - 1)
         known = masks < CLASSES - 1
         self.ignored += int(known.size - known.sum())
-        pairs = masks[known].astype(np.int64) * CLASSES + own[known]
-        self.counts += np.bincount(pairs, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
+        own_pairs = masks[known].astype(np.int64) * CLASSES + own[known]
+        self.pairs += np.bincount(own_pairs, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
 
     def _classes(self, output: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.int64]:
         """Scores [N, classes, h, w] or [N, H, W, classes], one map of scores, or class numbers, as [N, H, W]."""
@@ -65,29 +68,39 @@ class Segmentation(Metric):
             raise OnnxqError(f"{scores.shape[1]} classes; masks of bytes have {CLASSES - 1} at most")
         return np.where(finite, scores.argmax(axis=1), CLASSES)
 
+    def take_in(self, counted: Mapping[str, Any]) -> None:
+        """As ``Metric.take_in``.
+
+        Raises:
+            OnnxqError: in one part scores looked like logits, in another one like probabilities.
+        """
+        if self.above is not None and counted["above"] not in (None, self.above):
+            raise OnnxqError("parts of the data differ in whether scores are below zero: evaluate without `engine`")
+        super().take_in({**counted, "above": self.above if counted["above"] is None else counted["above"]})
+
     def result(self) -> dict[str, float]:
         """As ``Metric.result``.
 
         Raises:
             OnnxqError: the masks have no other class than 0, but pixels of none: they were not written as numbers.
         """
-        truth = self.counts.sum(axis=1)
+        truth = self.pairs.sum(axis=1)
         if self.ignored and not truth[1:].any():
             raise OnnxqError(
                 "the masks hold 0 and 255 alone, and 255 stands for no class: write numbers of classes, 1 for an object"
             )
-        right = int(np.trace(self.counts))
-        return {"mIoU": _mean_iou(self.counts), "pixels": 100 * right / max(int(self.counts.sum()), 1)}
+        right = int(np.trace(self.pairs))
+        return {"mIoU": _mean_iou(self.pairs), "pixels": 100 * right / max(int(self.pairs.sum()), 1)}
 
     def least(self) -> float:
         """A little more than the best of classes gets that is said everywhere."""
-        truth = self.counts.sum(axis=1)
+        truth = self.pairs.sum(axis=1)
         return 100 * float(truth.max() / max(truth.sum(), 1)) / max(int((truth > 0).sum()), 1) + MARGIN
 
     def suspicion(self) -> str:
         """Classes that are numbered otherwise by one."""
         for shift in (-1, 1):
-            if _mean_iou(np.roll(self.counts, shift, axis=1)) > self.least():
+            if _mean_iou(np.roll(self.pairs, shift, axis=1)) > self.least():
                 return (
                     "its classes are the masks' numbered otherwise by one: has one of them a class for the background?"
                 )

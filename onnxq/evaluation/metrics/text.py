@@ -31,6 +31,7 @@ class Text(Metric):
     columns: ClassVar[dict[str, str]] = {"characters": ".2f", "lines": ".2f"}
     needs: ClassVar[str] = "text"
     headline: ClassVar[str] = "characters"
+    counts: ClassVar[tuple[str, ...]] = ("length", "edits", "count", "right")
 
     characters: str = ""
     letters: list[str] = field(default_factory=list, init=False)

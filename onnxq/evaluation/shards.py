@@ -1,0 +1,63 @@
+"""Files evaluated on parts of the data, by whoever has them; counts add up. A part of ``evaluation``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxq.data.loader import Loader
+from onnxq.errors import OnnxqError
+from onnxq.evaluation.evaluate import Evaluation, distinct, tallied
+from onnxq.evaluation.metrics import METRICS, Chosen
+from onnxq.runtime.providers import provider_of
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a part of the data says of some files.
+
+    Attributes:
+        images: in it. counts: of each file what each metric counted. seconds: of each file inside ONNX Runtime.
+        provider: where they ran. skipped: about images that were left out.
+    """
+
+    images: int
+    counts: tuple[tuple[Mapping[str, Any], ...], ...]
+    seconds: tuple[float, ...]
+    provider: str
+    skipped: tuple[str, ...]
+
+
+def check_adds_up(metrics: Sequence[Chosen]) -> None:
+    """Before anything runs.
+
+    Raises:
+        OnnxqError: a metric does not say what of it adds up.
+    """
+    for name in metrics:
+        if not METRICS.parse(name).counts:
+            raise OnnxqError(f"the metric {name} does not say what of it adds up (`counts`): evaluate without `engine`")
+
+
+def counted(paths: Sequence[str | Path], loader: Loader, metrics: Sequence[Chosen], provider: str) -> Counted:
+    """As ``evaluate``, of a part of the data."""
+    tallies, images = tallied(paths, loader, metrics=metrics, provider=provider)
+    counts = tuple(tuple(metric.counted() for metric in tally.metrics) for tally in tallies)
+    seconds = tuple(tally.seconds for tally in tallies)
+    return Counted(images, counts, seconds, provider_of(tallies[0].session), tuple(loader.skipped))
+
+
+def together(paths: Sequence[str | Path], parts: Sequence[Counted], metrics: Sequence[Chosen]) -> list[Evaluation]:
+    """What all parts say, in their order; seconds are those of all workers together."""
+    found = []
+    for place, path in enumerate(map(Path, paths)):
+        own = [METRICS.parse(name) for name in metrics]
+        for part in parts:
+            for metric, counts in zip(own, part.counts[place], strict=True):
+                metric.take_in(counts)
+        images, seconds = sum(part.images for part in parts), sum(part.seconds[place] for part in parts)
+        values = distinct([metric.result() for metric in own])
+        found.append(Evaluation(path, images, seconds, parts[0].provider, path.stat().st_size, values))
+    return found
