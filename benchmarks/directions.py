@@ -7,7 +7,7 @@ image and direction tells it of all layers at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from onnxq.refine.refinement import Draft, Run
 DIRECTIONS = 4  # for each image
 
 
-def effects_by_directions(draft: Draft, changes: Sequence[Changed], batches: Sequence[Batch], run: Run) -> list[float]:
+def effects_by_directions(
+    draft: Draft, changes: Sequence[Changed], batches: Sequence[Batch], run: Run, done: Callable[[int], None]
+) -> list[float]:
     """As ``onnxq.refine.alone.effects_alone``, of networks of one input and one output, to first order."""
     graph = draft.graph.copy().toposort()
     layers: dict[str, LearntLayer] = {}

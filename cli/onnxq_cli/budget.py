@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from onnxq.core.statistics import Statistics
+from onnxq.data.datasets import Purpose
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import DEFAULT
+from onnxq.evaluation.tasks import TASKS
 from onnxq.flow import Quantized, quantize
 from onnxq.recipe import Recipe
 from onnxq.recipe.rounding import Nearest
-from onnxq.search.drop import Candidate, Judge, smallest_within
-from onnxq_cli.common import options, size_text, table
+from onnxq.search.candidates import Candidate, Kept
+from onnxq.search.drop import Judge, smallest_within
+from onnxq.search.sweep import Job, digest_of
+from onnxq_cli.common import make_loader, options, progress, size_text, table
 
 USUAL = 4  # bits, of what people compare with
 UNITS = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -51,18 +56,58 @@ budget_options = options(
         help="Points of the metric that may be lost on --data, of which all images count: the smallest such file. "
         "Without labels: percent of images of another class.",
     ),
-    click.option("--metric", metavar="NAME|module.py:NAME", help="For --max-drop.  [default: top-1]"),
+    click.option("--metric", metavar="NAME|module.py:NAME", help="For --max-drop.  [default: that of --task; top-1]"),
+    click.option(
+        "--task",
+        type=click.Choice(list(TASKS)),
+        help="For --max-drop: read boxes, masks or texts from the images that judge, as of `onnxq eval`.",
+    ),
+    click.option(
+        "--test", metavar="SOURCE", help="For --max-drop: other images, to judge files on.  [default: --data]"
+    ),
+    click.option(
+        "--keep",
+        metavar="FOLDER",
+        help="For --max-drop: keeps what is found, so that a search that was stopped goes on.",
+    ),
 )
+GO_WITH_DROP = ("metric", "task", "test", "keep")
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What the options of ``--max-drop`` say: the option itself, and those that go with it."""
+
+    most: float
+    data: str
+    metric: str | None = None
+    task: str | None = None
+    test: str | None = None
+    keep: str | None = None
+
+    def judging(self, model: str, provider: str, statistics: Statistics | None, **loading: Any) -> Loader | FeedLoader:
+        """All images of ``--test``, or of ``--data``."""
+        task = TASKS[self.task] if self.task is not None else None
+        purpose: Purpose = "test" if self.test is not None else "calib"
+        source = self.test or self.data
+        return make_loader(model, source, purpose, None, provider, statistics=statistics, task=task, **loading)
+
+    def metrics(self, judging: Loader | FeedLoader) -> tuple[str, ...]:
+        """By which files are judged."""
+        if self.metric is not None:
+            return (metric_name(self.metric),)
+        if self.task is not None:
+            return TASKS[self.task].metrics
+        return DEFAULT if judging.dataset.class_count else WITHOUT_LABELS
 
 
 def within_drop(
-    most: float,
+    asked: Drop,
     model: str,
     statistics: Statistics | None,
     recipe: Recipe,
     images: Loader | FeedLoader,
     judging: Loader | FeedLoader,
-    metric: str | None,
     sensitivity: str | None,
     provider: str,
 ) -> Quantized:
@@ -71,17 +116,31 @@ def within_drop(
     Raises:
         OnnxqError: not even 8 bits lose so little.
     """
-    usual = DEFAULT if judging.dataset.class_count else WITHOUT_LABELS
-    metrics = (metric_name(metric),) if metric is not None else usual
-    judge = Judge(Path(model), judging, metrics, provider)
+    metrics = asked.metrics(judging)
+    judge = Judge(Path(model), judging, metrics, provider, progress)
+    kept = None
+    if asked.keep is not None:
+        read = [asked.data, *filter(None, (asked.test, asked.metric, sensitivity))]
+        facts = digest_of(Job(model, "", recipe), (images, judging), metrics, read, provider)
+        seen = statistics.fingerprint if statistics is not None else ""
+        kept = Kept(Path(asked.keep), (facts, seen))
     best, tried = smallest_within(
-        most, judge, statistics, recipe, images.images, sensitivity=sensitivity, provider=provider, said=_say
+        asked.most,
+        judge,
+        statistics,
+        recipe,
+        images.images,
+        sensitivity=sensitivity,
+        kept=kept,
+        provider=provider,
+        stage=progress,
+        said=_say,
     )
     click.echo(candidates_table(tried))
     click.echo("")
     if best is None:
         least = min(candidate.lost for candidate in tried)
-        raise OnnxqError(f"no file loses at most {most:g}: the best one of {len(tried)} loses {least:.2f}")
+        raise OnnxqError(f"no file loses at most {asked.most:g}: the best one of {len(tried)} loses {least:.2f}")
     plain = quantize(model, statistics, at_four_bits(recipe), images=images.images, provider=provider)
     size, usual = (each.model.ByteSize() for each in (best, plain))
     compared = "smaller" if size < usual else "no smaller"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.evaluation import METRICS
-from onnxq.flow import passes_of
+from onnxq.flow import Quantized, passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
 from onnxq.recipe.flat_parts import LIMITS
 from onnxq.refine.held_back import not_held_back
-from onnxq_cli.budget import budget_options, within_drop
+from onnxq_cli.budget import GO_WITH_DROP, Drop, budget_options, within_drop
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_outputs,
@@ -182,7 +183,6 @@ def command(
     provider: str,
     track: str | None,
     max_drop: float | None,
-    metric: str | None,
     sensitivity: str | None,
     **fields: Any,
 ) -> None:
@@ -198,10 +198,11 @@ def command(
     onnxq quantize resnet50.onnx --data photos --act-bits 8 --size 12MB -o resnet50.12mb.onnx
     onnxq quantize resnet50.onnx --data imagenet/train --act-bits 8 --max-drop 1 -o resnet50.small.onnx
     """
-    read = [stats, data, alpha_file, recipe, fields["classes"], sensitivity, metric]
+    with_drop = {name: fields.pop(name) for name in GO_WITH_DROP}
+    read = [stats, data, alpha_file, recipe, fields["classes"], sensitivity, with_drop["metric"], with_drop["test"]]
     check_outputs(output, models=[model], inputs=read)
-    if metric is not None and max_drop is None:
-        raise click.UsageError("--metric goes with --max-drop")
+    if max_drop is None and (lonely := [name for name, value in with_drop.items() if value is not None]):
+        raise click.UsageError(f"--{lonely[0]} goes with --max-drop")
     if max_drop is not None and (data is None or any(fields[name] is not None for name in LIMITS)):
         raise click.UsageError("--max-drop needs --data, and none of " + ", ".join(WORDS[name] for name in LIMITS))
     loading = {name: fields.pop(name) for name in IMAGE_OPTIONS}
@@ -221,24 +222,27 @@ def command(
     loader = None
     if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
+    is_budget = max_drop is not None or any(given.get(name) is not None for name in LIMITS)
+    if is_budget and given.get("weight_bits") is not None:
+        click.echo("note: a budget chooses bits of weights: --weight-bits says nothing of them", err=True)
     passes = passes_of(asked, statistics, has_images=loader is not None)
     with tracking(track, f"quantize {Path(output).name}") as run:
         run.parameters({"model": model, "data": data, "statistics": stats, "recipe": asked.to_json()})
-        with _progress(loader, passes) as update:
-            if max_drop is not None and loader is not None and data is not None:
-                judging = make_loader(model, data, "calib", None, provider, statistics=statistics, **loading)
-                known = (metric, sensitivity, provider)
-                result = within_drop(max_drop, model, statistics, asked, loader, judging, *known)
-            else:
-                images_of = loader.images if loader is not None else None
+        if max_drop is not None and loader is not None and data is not None:
+            drop = Drop(max_drop, data, **with_drop)
+            judging = drop.judging(model, provider, statistics, **loading)
+            result = within_drop(drop, model, statistics, asked, loader, judging, sensitivity, provider)
+        else:
+            images_of = loader.images if loader is not None else None
+            with _progress(loader, passes) as update:
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
         before = result.float_bytes
         save_model(result.model, output)
         after = Path(output).stat().st_size
+        widths, share = _widths(result, asked, is_budget=is_budget), _share(result.share)
         click.echo(
-            f"{output}: {asked.widths}, {len(result.plan.layers)} layers, {_share(result.share)} of the weights, "
-            f"{size_text(after)} "
-            f"({100 * after / before:.1f} % of {size_text(before)})"
+            f"{output}: {widths}, {len(result.plan.layers)} layers, {share} of the weights, "
+            f"{size_text(after)} ({100 * after / before:.1f} % of {size_text(before)})"
         )
         if result.distances.images:
             way = ", ".join(f"{name} {distance:.4f}" for name, distance in result.distances.steps)
@@ -249,6 +253,15 @@ def command(
             report_skipped(loader)
         run.metrics({"bytes": after, "float_bytes": before, **dict(result.distances.steps)})
         run.artifact(output)
+
+
+def _widths(result: Quantized, asked: onnxq.Recipe, *, is_budget: bool) -> str:
+    """Like W4A8; where a budget chose them, the mean of what it chose."""
+    if not is_budget:
+        return asked.widths
+    bits = [(float(weight.bits.mean()), weight.codes.size) for weight in result.plan.weights.values()]
+    mean = sum(width * count for width, count in bits) / max(sum(count for _, count in bits), 1)
+    return replace(asked, weights=replace(asked.weights, bits=round(mean, 2))).widths
 
 
 def _share(share: float) -> str:

@@ -131,6 +131,9 @@ class FeedLoader:
     class _Images:
         loader: FeedLoader
 
+        def __len__(self) -> int:
+            return len(self.loader)
+
         def __iter__(self) -> Iterator[Given]:
             return (batch.images for batch in self.loader)
 

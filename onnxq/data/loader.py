@@ -45,6 +45,10 @@ class Images:
 
     loader: Loader
 
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.loader)
+
     def __iter__(self) -> Iterator[Given]:
         """Yield batches in order; raises what the loader raises."""
         return (batch.images for batch in self.loader)

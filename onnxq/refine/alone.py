@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,15 @@ class Changed:
     bias: Float32 | None
 
 
-def effects_alone(draft: Draft, changes: Sequence[Changed], batches: Sequence[Batch], run: Run) -> list[float]:
+def effects_alone(
+    draft: Draft,
+    changes: Sequence[Changed],
+    batches: Sequence[Batch],
+    run: Run,
+    done: Callable[[int], None] = lambda place: None,
+) -> list[float]:
     """|y - y^|^2 of the float network's outputs by their variance over images, of each change alone; a layer can be
-    among them several times.
+    among them several times. ``done`` is told of each.
 
     Of several outputs the mean; those that are no numbers for each image do not count, nor those whose size changes.
 
@@ -76,7 +82,11 @@ def effects_alone(draft: Draft, changes: Sequence[Changed], batches: Sequence[Ba
     counted = [place for place in range(len(outputs)) if _is_counted(place, exact, batches)]
     if not counted:
         raise OnnxqError("no output of the network is numbers for each image: nothing to measure effects on")
-    return [_effect(counted, exact, run_with(own)) for own in places]
+    effects = []
+    for place, own in enumerate(places):
+        effects.append(_effect(counted, exact, run_with(own)))
+        done(place)
+    return effects
 
 
 def _input(graph: gs.Graph, names: Names, wish: str, values: Float32) -> gs.Variable:

@@ -84,11 +84,16 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
         for index, layer in enumerate(draft.layers):
             rounded.append(_at_widths(draft, step, layer, pair, index))
             if run.progress:
-                run.progress(pair.share(index, len(draft.layers)))
+                run.progress(pair.share(index, 2 * len(draft.layers)))
         seen = pair.images
     changes = [(place, bits, change) for place, each in enumerate(rounded) for bits, change in each.changed.items()]
     measured: list[dict[int, float]] = [{} for _ in rounded]
-    effects = effects_alone(draft, [change for _, _, change in changes], judging.chosen, run)
+
+    def done(place: int) -> None:
+        if run.progress:
+            run.progress(pair.share(len(changes) + place, 2 * len(changes)))
+
+    effects = effects_alone(draft, [change for _, _, change in changes], judging.chosen, run, done)
     for (place, bits, _), effect in zip(changes, effects, strict=True):
         measured[place][bits] = effect
     layers = tuple(_sensitivity(each, found) for each, found in zip(rounded, measured, strict=True))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,27 +19,25 @@ from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import Evaluation, evaluate
 from onnxq.evaluation.metrics import METRICS, Chosen
-from onnxq.flow import Quantized, measure_sensitivity, needed_statistics, quantize
+from onnxq.flow import Quantized, measure_sensitivity, needed_statistics, passes_of, quantize
 from onnxq.graph.model_files import save_model, set_metadata
 from onnxq.recipe import Recipe
 from onnxq.recipe.steps import behind_budget
+from onnxq.search.candidates import Candidate, Kept
 
+Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]  # what, and of how many images
 LEAST, MOST = 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
 EVALUATIONS = 8
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A file that was tried.
+def silent(label: str, images: int) -> AbstractContextManager[None]:
+    """A stage that nobody sees."""
+    return nullcontext()
 
-    Attributes:
-        bits: mean of a weight. size: bytes. lost: points of the metric, or percent of images that differ.
-    """
 
-    bits: float
-    size: int
-    lost: float
+def _count(images: object) -> int:
+    return len(images) if isinstance(images, Sized) else 0
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,14 @@ class Judge:
 
     Attributes:
         path: the float model. batches: to evaluate on, gone through once for each file. metrics: of which the first
-            that says how good a file is counts, else on how many images it differs.
+            that says how good a file is counts, else on how many images it differs. stage: is told of each pass.
     """
 
     path: Path
     batches: Iterable[Batch]
     metrics: Sequence[Chosen]
     provider: str = "auto"
-    progress: Callable[[int], None] | None = None
+    stage: Stage = silent
 
     _float: list[Evaluation] = field(default_factory=list, init=False)
 
@@ -79,7 +78,8 @@ class Judge:
         return -lost if first.fewer_is_better else lost
 
     def _evaluated(self, files: Sequence[Path], metrics: Sequence[Chosen]) -> list[Evaluation]:
-        return evaluate(files, self.batches, metrics=metrics, provider=self.provider, progress=self.progress)
+        with self.stage("evaluating", _count(self.batches)) as update:
+            return evaluate(files, self.batches, metrics=metrics, provider=self.provider, progress=update)
 
 
 def smallest_within(
@@ -91,42 +91,64 @@ def smallest_within(
     *,
     evaluations: int = EVALUATIONS,
     sensitivity: str | None = None,
+    kept: Kept | None = None,
     provider: str = "auto",
+    stage: Stage = silent,
     said: Callable[[Candidate], None] | None = None,
 ) -> tuple[Quantized | None, list[Candidate]]:
     """The smallest file found that loses at most ``most``, and all that were tried; None where not even 8 bits do.
 
     Args:
         images: to calibrate and to round on, gone through several times.
-        sensitivity: a file of them; measured where there is none. said: is told of each candidate.
+        sensitivity: a file of them; measured where there is none. kept: what a search that was stopped has found.
+        stage: is told of each pass over images. said: is told of each candidate.
 
     Raises:
         OnnxqError: as ``onnxq.quantize`` and ``onnxq.evaluate``.
     """
     best: Quantized | None = None
+    enough: float | None = None  # bits
     tried: list[Candidate] = []
     low, high = LEAST, MOST
+    count = _count(images)
     with tempfile.TemporaryDirectory() as folder:
-        known, file = Path(sensitivity or Path(folder) / "sensitivity.json"), Path(folder) / "candidate.onnx"
-        seen = needed_statistics(judge.path, statistics, recipe, images, provider=provider)
-        if sensitivity is None:
-            measure_sensitivity(judge.path, seen, recipe, images, provider=provider).save(known)
+        file = Path(folder) / "candidate.onnx"
+        known = Path(sensitivity) if sensitivity is not None else (kept.sensitivity if kept is not None else None)
+        known = known or Path(folder) / "sensitivity.json"
+        with stage("calibrating", count) as update:
+            seen = needed_statistics(judge.path, statistics, recipe, images, provider=provider, progress=update)
+        if sensitivity is None and not known.is_file():
+            with stage("sensitivities", count) as update:
+                measure_sensitivity(judge.path, seen, recipe, images, provider=provider, progress=update).save(known)
+
+        def made(bits: float) -> Quantized:
+            asked = replace(recipe, steps=behind_budget({"bits": bits, "sensitivity": str(known)}, recipe.steps))
+            passes = passes_of(asked, seen, has_images=True) - 1  # the budget looks at none
+            with stage(f"{bits:.2f} bits", passes * count) as update:
+                return quantize(judge.path, seen, asked, images=images, provider=provider, progress=update)
+
         bits = 4.0
         while len(tried) < evaluations:
-            limits = {"bits": bits, "sensitivity": str(known)}
-            asked = replace(recipe, steps=behind_budget(limits, recipe.steps))
-            result = quantize(judge.path, seen, asked, images=images, provider=provider)
-            save_model(result.model, file)
-            tried.append(Candidate(bits, file.stat().st_size, judge.lost(file)))
+            candidate = kept.candidate(bits) if kept is not None else None
+            result = None
+            if candidate is None:
+                result = made(bits)
+                save_model(result.model, file)
+                candidate = Candidate(bits, file.stat().st_size, judge.lost(file))
+                if kept is not None:
+                    kept.keep(candidate)
+            tried.append(candidate)
             if said is not None:
-                said(tried[-1])
-            if tried[-1].lost <= most:
-                best, high = result, bits
+                said(candidate)
+            if candidate.lost <= most:
+                best, enough, high = result, bits, bits
             else:
                 low = bits
             if high - low < CLOSE:
                 break
-            bits = MOST if best is None and low >= (LEAST + 2 * MOST) / 3 else (low + high) / 2
+            bits = MOST if enough is None and low >= (LEAST + 2 * MOST) / 3 else (low + high) / 2
+        if enough is not None and best is None:  # a former run has made it
+            best = made(enough)
     if best is not None:
         set_metadata(best.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
     return best, tried

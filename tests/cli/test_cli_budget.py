@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 import onnxq
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.graph.model_files import load_model, save_model, set_metadata
+from onnxq.search import drop
 from onnxq.search.drop import Judge, smallest_within
 from onnxq_cli.budget import bytes_of
 from onnxq_cli.main import _group
@@ -149,6 +151,44 @@ def test_without_labels_it_is_agreement_and_too_much_is_said(model, data, tmp_pa
     assert not (tmp_path / "n.onnx").exists()
 
 
+def test_a_search_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
+    """After Ctrl-C in the second file: the first one is not made again, and the result is that of one run."""
+    asked = ("quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx")
+    whole, _ = command(*asked)
+    want = (tmp_path / "q.onnx").read_bytes()
+    (tmp_path / "q.onnx").unlink()
+    calls, made = [], drop.quantize
+
+    def interrupted(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(drop, "quantize", interrupted)
+    with pytest.raises(AssertionError, match="130"):  # the exit code of Ctrl-C
+        command(*asked, "--keep", tmp_path / "kept", ok=False)
+    assert len(list((tmp_path / "kept").glob("*.json"))) == 2  # sensitivities, and a file's result
+    again, _ = command(*asked, "--keep", tmp_path / "kept")
+    assert again == whole and (tmp_path / "q.onnx").read_bytes() == want
+    before = len(calls)
+    command(*asked, "--keep", tmp_path / "kept")
+    assert len(calls) <= before + 1 and (tmp_path / "q.onnx").read_bytes() == want  # the best one alone
+    said, _ = command(*asked[:-3], 41, *asked[-2:], "--keep", tmp_path / "kept")
+    assert len(list((tmp_path / "kept").glob("*sensitivity.json"))) == 2, said  # of other images nothing is known
+
+
+def test_files_are_judged_on_other_images(model, data, tmp_path):
+    """Whose labels are all wrong: there is nothing to lose, so that 2 bits do."""
+    for number, folder in enumerate(sorted(data.iterdir())):
+        shutil.copytree(folder, tmp_path / "other" / str((number + 1) % CLASSES))
+    asked = ("quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx")
+    said, _ = command(*asked, "--test", tmp_path / "other", "--task", "classification")
+    lines = [line.split() for line in said.splitlines() if line[:1].isdigit()]
+    assert all(float(lost) <= 2.5 for _, _, _, lost in lines) and float(lines[-1][0]) < 2.5
+    assert f": W{float(lines[-1][0]):.1f}"[:4] in said  # the line about the file says what was chosen
+
+
 def test_as_many_evaluations_as_allowed(model, data):
     loader = onnxq.Loader(onnxq.open_dataset(str(data), "calib"), _said(model), range(0, 80, 2), batch_size=40)
     judge = Judge(model, loader, ("agreement",))
@@ -163,6 +203,8 @@ def test_as_many_evaluations_as_allowed(model, data):
     [
         (["--max-drop", "1"], "--max-drop needs --data"),
         (["--metric", "agreement"], "--metric goes with --max-drop"),
+        (["--test", "photos"], "--test goes with --max-drop"),
+        (["--task", "ocr"], "--task goes with --max-drop"),
         (["--size", "many"], "many: a number of bytes, like 900kB or 2.0MB"),
     ],
 )

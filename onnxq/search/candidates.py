@@ -1,0 +1,70 @@
+"""Files that a search has tried, and where it finds them again. A part of ``search``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from onnxq.core.files import replacing
+from onnxq.errors import OnnxqError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that was tried.
+
+    Attributes:
+        bits: mean of a weight. size: bytes. lost: points of the metric, or percent of images that differ.
+    """
+
+    bits: float
+    size: int
+    lost: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder in which a search that was stopped goes on.
+
+    Attributes:
+        facts: all that results depend on; what other facts have found is not looked at.
+    """
+
+    folder: Path
+    facts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OnnxqError(f"{self.folder}: cannot be made: {error.strerror}") from error
+
+    @property
+    def sensitivity(self) -> Path:
+        """The file of them."""
+        return self.folder / f"{self._digest()}.sensitivity.json"
+
+    def candidate(self, bits: float) -> Candidate | None:
+        """What was found at so many bits, if it was."""
+        try:
+            content = json.loads(self._path(bits).read_text())
+            return Candidate(float(content["bits"]), int(content["size"]), float(content["lost"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, candidate: Candidate) -> None:
+        """For the next run.
+
+        Raises:
+            OnnxqError: it cannot be written.
+        """
+        with replacing(self._path(candidate.bits)) as temporary:
+            temporary.write_text(json.dumps(asdict(candidate)) + "\n")
+
+    def _path(self, bits: float) -> Path:
+        return self.folder / f"{self._digest(f'{bits:.6f}')}.json"
+
+    def _digest(self, *more: str) -> str:
+        return sha256("\n".join((*self.facts, *more)).encode()).hexdigest()[:24]
