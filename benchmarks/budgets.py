@@ -5,7 +5,7 @@
 same-bytes    W3A8 with one width (8 bits at the ends), and a file of the same bytes by ``size``: images that differ
 drop          ``max_drop`` 1 on the calibration images: lost there and on the test images, seconds, evaluations
 correlation   30 random assignments of 2 to 8 bits: predicted effect and true distance on images held back; also of what
-              random output directions predict (``directions.py``), instead of running each layer alone
+              random output directions predict, and pairs of layers beside each alone (``predictors.py``)
 sizes         files of three sizes by ``size``: how close they come
 TESTBED has ``models/`` and images as README of the project's testbed says.
 """
@@ -23,7 +23,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from directions import effects_by_directions
+from predictors import Pairs, effects_by_directions
 
 import onnxq
 from onnxq.core.feeds import as_batch
@@ -109,11 +109,13 @@ def drop(network: Network, folder: Path) -> dict[str, Any]:
 def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]:
     """Ranks of predicted effects and of true distances, of random assignments."""
     recipe = Recipe.of(weight_bits=4, act_bits=8, rounding=rounding)
-    known = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
+    pairs = Pairs()
+    with patch("onnxq.refine.sensitivity.effects_alone", pairs):
+        known = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
     with patch("onnxq.refine.sensitivity.effects_alone", effects_by_directions):
         other = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
     random = np.random.default_rng(0)
-    predicted, by_directions, true, plain = [], [], [], []
+    predicted, by_pairs, by_directions, true, plain = [], [], [], [], []
     tests = [as_batch(batch.images) for batch in network.tests][:8]
     for _ in range(ASSIGNMENTS):
         widths = {
@@ -126,14 +128,17 @@ def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]
         assert found.outputs[0].sqnr is not None
         true.append(-found.outputs[0].sqnr)
         predicted.append(known.predicted(widths))
+        by_pairs.append(pairs.predicted(known, widths))
         by_directions.append(other.predicted(widths))
         plain.append(-sum(layer.weights * widths[layer.name] for layer in known.layers))
     return {
         "rounding": rounding,
         "rank correlation": _rank_correlation(predicted, true),
+        "rank correlation with pairs of layers": _rank_correlation(by_pairs, true),
         "rank correlation by random directions": _rank_correlation(by_directions, true),
         "rank correlation of bytes": _rank_correlation(plain, true),
         "predicted": predicted,
+        "predicted with pairs of layers": by_pairs,
         "predicted by random directions": by_directions,
         "decibels": [-value for value in true],
     }

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from onnxq.core.optional import optional
 from onnxq.errors import OnnxqError, first_line
 from onnxq_cli.common import options
 
@@ -65,10 +66,9 @@ def on_ray(
     Raises:
         OnnxqError: Ray is not installed, or the cluster cannot be reached.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise OnnxqError("`engine` ray needs Ray: pip install 'onnxq[ray]'") from error
+    optional("ray", "ray", "`engine` ray needs Ray")
+    import ray
+
     started = not ray.is_initialized()
     try:
         if started:

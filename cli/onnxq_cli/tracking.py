@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import click
 
+from onnxq.core.optional import optional
 from onnxq.errors import OnnxqError, first_line
 
 EXPERIMENT = "onnxq"
@@ -121,10 +122,9 @@ def _started(asked: str, name: str) -> tuple[Any, str]:
         raise OnnxqError(f"`track`: no tracker {kind!r}; use mlflow, or mlflow:URI")
     for variable, value in {"MLFLOW_ALLOW_FILE_STORE": "true", **PATIENCE}.items():  # a folder is enough for one person
         os.environ.setdefault(variable, value)
-    try:
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise OnnxqError("`track` needs mlflow: pip install 'onnxq[mlflow]'") from error
+    optional("mlflow", "mlflow", "`track` needs mlflow")
+    from mlflow import MlflowClient
+
     try:
         client = MlflowClient(tracking_uri=uri or None)
         known = client.get_experiment_by_name(EXPERIMENT)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ class Loader:
 
 def empty(shape: tuple[int, ...], *, pinned: bool) -> NDArray[np.float32]:
     """Uninitialized memory; ``pinned``: that a GPU can fetch without a copy by the processor."""
-    if pinned:
+    if pinned and find_spec("torch") is not None:
         import torch  # it keeps such memory for the next batch: to get it from the driver takes milliseconds
 
         if torch.cuda.is_available():  # else ONNX Runtime may have found no GPU either, and run on the CPU

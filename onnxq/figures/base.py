@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from onnxq.core.files import replacing
+from onnxq.core.optional import optional
 from onnxq.core.registry import Registry
 from onnxq.errors import OnnxqError
 
@@ -56,12 +57,11 @@ def save_figure(figure: Figure, paths: Sequence[str], output: str | Path) -> Non
     suffix = Path(output).suffix.lower()
     if suffix not in SUFFIXES:
         raise OnnxqError(f"{output}: figures are {', '.join(SUFFIXES)} files")
-    try:
-        import matplotlib
-        from cycler import cycler
-        from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise OnnxqError("figures need matplotlib: pip install 'onnxq[plot]'") from error
+    optional("matplotlib", "plot", "figures need matplotlib")
+    import matplotlib
+    from cycler import cycler
+    from matplotlib.figure import Figure as Canvas
+
     style: Any = {"svg.hashsalt": "onnxq", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
              "grid.alpha": 0.25, "axes.prop_cycle": cycler(color=COLOURS), "font.size": 10}  # fmt: skip
     with matplotlib.rc_context(style):

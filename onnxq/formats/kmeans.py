@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.optional import optional
 from onnxq.core.target import Target
-from onnxq.errors import OnnxqError
 from onnxq.formats.affine import Affine, AffineParams
 from onnxq.formats.base import END_BITS, FORMATS, BitArray, Format
 from onnxq.formats.codebook import CodebookWeightParams
@@ -75,10 +75,9 @@ def _levels(values: FloatArray, count: int) -> FloatArray:
     distinct, multiplicity = np.unique(values, return_counts=True)
     levels = distinct
     if len(distinct) > count:
-        try:
-            from sklearn.cluster import KMeans as Clustering
-        except ImportError as error:
-            raise OnnxqError("k-means needs scikit-learn: pip install 'onnxq[kmeans]'") from error
+        optional("sklearn", "kmeans", "k-means needs scikit-learn")
+        from sklearn.cluster import KMeans as Clustering
+
         fit = Clustering(count, n_init=1, random_state=0).fit(distinct[:, None], sample_weight=multiplicity)
         levels = np.sort(fit.cluster_centers_[:, 0]).astype(np.float32)
     return np.append(levels, np.full(count - len(levels), levels[-1])).astype(np.float32)

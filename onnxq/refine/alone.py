@@ -36,13 +36,13 @@ class Changed:
 
 def effects_alone(
     draft: Draft,
-    changes: Sequence[Changed],
+    changes: Sequence[Sequence[Changed]],
     batches: Sequence[Batch],
     run: Run,
     done: Callable[[int], None] = lambda place: None,
 ) -> list[float]:
-    """|y - y^|^2 of the float network's outputs by their variance over images, of each change alone; a layer can be
-    among them several times. ``done`` is told of each.
+    """|y - y^|^2 of the float network's outputs by their variance over images, of each change alone: of one layer, or
+    of several at once. A layer can be among them several times. ``done`` is told of each.
 
     Of several outputs the mean; those that are no numbers for each image do not count, nor those whose size changes.
 
@@ -52,9 +52,8 @@ def effects_alone(
     graph, names = draft.graph.copy(), Names(draft.graph)
     usual: dict[str, Float32] = {}
     given_as: dict[str, list[str]] = {}  # layer -> names of its weight, and of its bias
-    places: list[dict[str, Float32]] = []
-    for each in changes:  # what is computed with becomes inputs, so that one session serves all
-        layer, bias = each.layer, each.bias
+    for each in (part for change in changes for part in change):
+        layer, bias = each.layer, each.bias  # what is computed with becomes inputs, so that one session serves all
         if layer.name not in given_as:
             node = node_of(graph, layer.name)
             usually = [layer.weight]
@@ -64,8 +63,6 @@ def effects_alone(
             node.inputs = [node.inputs[0], *made, *node.inputs[1 + len(made) :]]
             given_as[layer.name] = [tensor.name for tensor in made]
             usual |= dict(zip(given_as[layer.name], usually, strict=True))
-        new = [each.weight] if bias is None else [each.weight, bias]
-        places.append(dict(zip(given_as[layer.name], new, strict=True)))
     given = [entry.name for entry in draft.graph.inputs]
     outputs = [output.name for output in graph.outputs]
     session = graph_session(graph, draft.source, run.provider)
@@ -83,7 +80,11 @@ def effects_alone(
     if not counted:
         raise OnnxqError("no output of the network is numbers for each image: nothing to measure effects on")
     effects = []
-    for place, own in enumerate(places):
+    for place, change in enumerate(changes):
+        own: dict[str, Float32] = {}
+        for each in change:
+            new = [each.weight] if each.bias is None else [each.weight, each.bias]
+            own |= dict(zip(given_as[each.layer.name], new, strict=True))
         effects.append(_effect(counted, exact, run_with(own)))
         done(place)
     return effects

@@ -109,7 +109,7 @@ def _left(draft: Draft, why: str) -> Draft:
 def _problem(draft: Draft) -> str | None:
     """Why nothing can be learnt, as far as the plan tells."""
     if find_spec("torch") is None:
-        return "it needs torch, which is not installed: `pip install torch`"
+        return "it needs torch, which is not installed: `pip install 'onnxq[torch]'`"
     if len(draft.graph.inputs) != 1:
         return "the model has several inputs"
     if draft.plan.rounded_parameters is not None or not draft.plan.exact_products:

@@ -93,7 +93,7 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
         if run.progress:
             run.progress(pair.share(len(changes) + place, 2 * len(changes)))
 
-    effects = effects_alone(draft, [change for _, _, change in changes], judging.chosen, run, done)
+    effects = effects_alone(draft, [[change] for _, _, change in changes], judging.chosen, run, done)
     for (place, bits, _), effect in zip(changes, effects, strict=True):
         measured[place][bits] = effect
     layers = tuple(_sensitivity(each, found) for each, found in zip(rounded, measured, strict=True))

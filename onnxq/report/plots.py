@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
+from onnxq.core.optional import optional
 from onnxq.core.results import pareto_front
-from onnxq.errors import OnnxqError
 from onnxq.report.facts import ReportedLayer, Search
 
 BLUE, ORANGE, GREEN, GREY = "#3b8ed0", "#e0762b", "#2aa57d", "#8a8a8a"  # told apart by all eyes, on light and on dark
@@ -24,8 +23,7 @@ def check_installed() -> None:
     Raises:
         OnnxqError: bokeh is not installed.
     """
-    if importlib.util.find_spec("bokeh") is None:
-        raise OnnxqError("reports need bokeh: pip install 'onnxq[report]'")
+    optional("bokeh", "report", "reports need bokeh")
 
 
 def plots(layers: Sequence[ReportedLayer], search: Search | None) -> dict[str, Any]:

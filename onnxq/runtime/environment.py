@@ -14,7 +14,7 @@ from onnxq.core.operator_call import DOMAIN
 from onnxq.errors import OnnxqError
 from onnxq.operators import VERSION, fake_quantize
 from onnxq.runtime.library import find_library, library_text
-from onnxq.runtime.providers import resolve_provider
+from onnxq.runtime.providers import TWICE, is_installed_twice, resolve_provider
 from onnxq.runtime.sessions import make_session, session_options
 
 PACKAGES = ("onnxq", "onnxruntime-gpu", "onnxruntime", "onnx", "onnx-graphsurgeon", "numpy", "torch", "torchvision")
@@ -73,7 +73,9 @@ def inspect_environment() -> Environment:
             "compiler and ONNX Runtime's headers (Debian 13: libonnxruntime-dev; or set ONNXRUNTIME_INCLUDE_DIR), then "
             "reinstall with ONNXQ_REQUIRE_NATIVE=1 to see what is missing."
         )
-    if providers["cuda"]:
+    if is_installed_twice():
+        advice.append(f"{TWICE}.")
+    elif providers["cuda"]:
         advice.append(f"CUDA cannot be used: {providers['cuda']}.")
     if sys.platform != "linux":
         advice.append("The native library is built on Linux only.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import onnxruntime as ort
@@ -17,10 +18,31 @@ CUDA_OPTIONS = {
 }
 
 
+TWICE = (
+    "onnxruntime and onnxruntime-gpu are both installed, and each has overwritten files of the other: pip uninstall "
+    "onnxruntime onnxruntime-gpu, then install one of them ('onnxq[cpu]' or 'onnxq[gpu]')"
+)
+
+
+def is_installed_twice() -> bool:
+    """Whether both packages of ONNX Runtime are installed, which share one folder."""
+    return all(_has_version(name) for name in ("onnxruntime", "onnxruntime-gpu"))
+
+
+def _has_version(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _cuda_problem() -> str | None:
     """Why the CUDA provider cannot run here, or None."""
     if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
+        if is_installed_twice():
+            return TWICE
+        return "this onnxruntime has no CUDA provider: pip uninstall onnxruntime, then pip install 'onnxq[gpu]'"
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
         return "no NVIDIA GPU or driver found on this machine"
     return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.optional import optional
 from onnxq.data.fitting import Size
 from onnxq.errors import OnnxqError
 
@@ -64,6 +65,7 @@ def suppressed(corners: NDArray[Any], scores: NDArray[Any]) -> Found:
     Args:
         corners: [n, 4]. scores: [n, classes].
     """
+    optional("torchvision", "torch", "choosing boxes needs torchvision")
     import torch
     from torchvision.ops import batched_nms
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from onnxq.core.metadata_keys import DETECTOR
+from onnxq.core.optional import optional
 from onnxq.data.fitting import Size
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.decoding.base import Decoder, Found, Outputs
@@ -35,6 +36,7 @@ def _anchors_fit(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> 
 
 
 def _of_anchors(outputs: Outputs, frame: Size, metadata: Mapping[str, str]) -> list[Found]:
+    optional("torchvision", "torch", "boxes of torchvision's detectors need it")
     import torch
     from torchvision.models.detection.image_list import ImageList
 

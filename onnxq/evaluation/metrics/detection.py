@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.optional import optional
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.decoding import Decoder, Found, decoder_named, fitting_decoders
 from onnxq.evaluation.metrics.base import METRICS, Metric, Outputs, Target
@@ -111,11 +112,10 @@ class Detection(Metric):
 
     def _precision(self, *, by_class: bool) -> tuple[float, float]:
         """In percent; NaN where the data has no box."""
-        try:
-            from pycocotools.coco import COCO
-            from pycocotools.cocoeval import COCOeval
-        except ImportError as error:
-            raise OnnxqError("the metric detection needs pycocotools: pip install 'onnxq[detection]'") from error
+        optional("pycocotools", "detection", "the metric detection needs pycocotools")
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+
         if not self.truths:
             return float("nan"), float("nan")
         truths, found = ([dict(entry) for entry in entries] for entries in (self.truths, self.found))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.core.optional import optional
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics.base import METRICS, Metric, Outputs, Target
 
@@ -49,6 +50,7 @@ class Segmentation(Metric):
 
     def _classes(self, output: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.int64]:
         """Scores [N, classes, h, w] or [N, H, W, classes], one map of scores, or class numbers, as [N, H, W]."""
+        optional("torch", "torch", "masks of other sizes than the images need torch")
         import torch
         from torch.nn.functional import interpolate
 
