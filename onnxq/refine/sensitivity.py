@@ -44,6 +44,7 @@ UNIFORM = (2, 4)  # widths that are rounded at: errors shrink by a constant fact
 OTHERS = (2, 4, 6, 8)  # of formats whose levels are not uniform
 WIDTHS = range(2, 9)
 MEASURED = (2, 4)  # widths whose effect on the network is measured
+MADE_UP = 0.5  # of what the first layer does, by those behind it; less in proportion to how many there are
 FEWEST = 4  # images
 POSITIONS = 5_000  # of outputs, over all images, where the input of a layer is looked at
 Float32 = NDArray[np.float32]
@@ -96,7 +97,10 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
     effects = effects_alone(draft, [[change] for _, _, change in changes], judging.chosen, run, done)
     for (place, bits, _), effect in zip(changes, effects, strict=True):
         measured[place][bits] = effect
-    layers = tuple(_sensitivity(each, found) for each, found in zip(rounded, measured, strict=True))
+    layers = tuple(
+        _sensitivity(each, found, share)
+        for each, found, share in zip(rounded, measured, _left_over(draft, len(rounded)), strict=True)
+    )
     return Sensitivity(layers, seen, fingerprint(draft.source), made_for(draft))
 
 
@@ -107,8 +111,20 @@ def made_for(draft: Draft) -> str:
     return f"{json.dumps(FORMATS.written(form))}, rounding {ROUNDINGS.name_of(rounding)}"
 
 
-def _sensitivity(rounded: _Rounded, measured: Mapping[int, float]) -> LayerSensitivity:
-    """Of a layer whose effect is known at some widths."""
+def _left_over(draft: Draft, count: int) -> list[float]:
+    """The share of the effect of each layer that those behind it do not make up for, as rounding by what layers make
+    of images lets them do: with it predictions and files agree better (docs/methods.md)."""
+    rounding = draft.recipe.rounding
+    makes_up = MADE_UP if rounding is not None and rounding.step is not None else 0.0
+    return [1 - makes_up * (count - 1 - place) / max(count - 1, 1) for place in range(count)]
+
+
+def _sensitivity(rounded: _Rounded, measured: Mapping[int, float], share: float) -> LayerSensitivity:
+    """Of a layer whose effect is known at some widths.
+
+    Args:
+        share: of the effect that is left.
+    """
     errors = _errors(rounded)
     ratios = {bits: effect / rounded.errors[bits] for bits, effect in measured.items()}  # of effect to error
 
@@ -123,9 +139,9 @@ def _sensitivity(rounded: _Rounded, measured: Mapping[int, float]) -> LayerSensi
         part = (bits - below) / (above - below)
         return float(ratios[below] ** (1 - part) * ratios[above] ** part)
 
-    effects = {bits: error * ratio(bits) if ratios else 0.0 for bits, error in errors.items()}
+    effects = {bits: share * error * ratio(bits) if ratios else 0.0 for bits, error in errors.items()}
     widest = dict(zip(effects, np.maximum.accumulate(list(effects.values())[::-1])[::-1].tolist(), strict=True))
-    usual = ratio(max(ratios)) if ratios else 0.0
+    usual = share * ratio(max(ratios)) if ratios else 0.0
     reads = {bits: error * usual for bits, error in rounded.read_errors.items()}
     layer = rounded.layer
     return LayerSensitivity(layer.name, layer.op, int(layer.weight.size), rounded.products, widest, reads)
