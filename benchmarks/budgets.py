@@ -30,6 +30,7 @@ from onnxq.core.feeds import as_batch
 from onnxq.flow import measure_sensitivity
 from onnxq.graph.model_files import load_model, metadata, save_model
 from onnxq.recipe import Recipe
+from onnxq.refine.sensitivity import left_over
 from onnxq.search.drop import Judge, smallest_within
 
 MODELS = ("squeezenet1_0", "efficientnet_lite0", "resnet20_cifar10", "resnet56_cifar10")
@@ -115,7 +116,8 @@ def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]
     with patch("onnxq.refine.sensitivity.effects_alone", effects_by_directions):
         other = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
     random = np.random.default_rng(0)
-    predicted, by_pairs, by_directions, true, plain = [], [], [], [], []
+    left = left_over(recipe.resolved().rounding, len(known.layers))
+    predicted, each_alone, by_pairs, by_directions, true, plain = [], [], [], [], [], []
     tests = [as_batch(batch.images) for batch in network.tests][:8]
     for _ in range(ASSIGNMENTS):
         widths = {
@@ -128,12 +130,16 @@ def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]
         assert found.outputs[0].sqnr is not None
         true.append(-found.outputs[0].sqnr)
         predicted.append(known.predicted(widths))
+        each_alone.append(
+            sum(layer.effect(widths[layer.name]) / share for layer, share in zip(known.layers, left, strict=True))
+        )
         by_pairs.append(pairs.predicted(known, widths))
         by_directions.append(other.predicted(widths))
         plain.append(-sum(layer.weights * widths[layer.name] for layer in known.layers))
     return {
         "rounding": rounding,
         "rank correlation": _rank_correlation(predicted, true),
+        "rank correlation where nothing is made up for": _rank_correlation(each_alone, true),
         "rank correlation with pairs of layers": _rank_correlation(by_pairs, true),
         "rank correlation by random directions": _rank_correlation(by_directions, true),
         "rank correlation of bytes": _rank_correlation(plain, true),

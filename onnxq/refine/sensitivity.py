@@ -29,7 +29,7 @@ from onnxq.formats.affine import Affine
 from onnxq.formats.symmetric import Symmetric
 from onnxq.graph.model_files import fingerprint, fixed_batch_size
 from onnxq.recipe import Override
-from onnxq.recipe.rounding import ROUNDINGS
+from onnxq.recipe.rounding import ROUNDINGS, Rounding
 from onnxq.refine.alone import Changed, effects_alone
 from onnxq.refine.gptq import PARTS, ErrorFeedback, grouped
 from onnxq.refine.judging_images import JudgingImages
@@ -99,7 +99,7 @@ def measured_sensitivity(draft: Draft, images: Images, run: Run) -> Sensitivity:
         measured[place][bits] = effect
     layers = tuple(
         _sensitivity(each, found, share)
-        for each, found, share in zip(rounded, measured, _left_over(draft, len(rounded)), strict=True)
+        for each, found, share in zip(rounded, measured, left_over(draft.recipe.rounding, len(rounded)), strict=True)
     )
     return Sensitivity(layers, seen, fingerprint(draft.source), made_for(draft))
 
@@ -111,10 +111,9 @@ def made_for(draft: Draft) -> str:
     return f"{json.dumps(FORMATS.written(form))}, rounding {ROUNDINGS.name_of(rounding)}"
 
 
-def _left_over(draft: Draft, count: int) -> list[float]:
+def left_over(rounding: Rounding | None, count: int) -> list[float]:
     """The share of the effect of each layer that those behind it do not make up for, as rounding by what layers make
     of images lets them do: with it predictions and files agree better (docs/methods.md)."""
-    rounding = draft.recipe.rounding
     makes_up = MADE_UP if rounding is not None and rounding.step is not None else 0.0
     return [1 - makes_up * (count - 1 - place) / max(count - 1, 1) for place in range(count)]
 
