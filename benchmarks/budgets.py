@@ -88,7 +88,8 @@ def drop(network: Network, folder: Path) -> dict[str, Any]:
     """The smallest file that loses at most a point."""
     started = time.perf_counter()
     judge = Judge(network.path, network.judging, ("classification", "agreement"))
-    best, tried = smallest_within(1.0, judge, None, Recipe.of(act_bits=8), network.batches)
+    found = smallest_within(1.0, judge, None, Recipe.of(act_bits=8), network.batches)
+    best, tried = found.best, found.tried
     seconds = time.perf_counter() - started
     rows = [vars(candidate) for candidate in tried]
     if best is None:

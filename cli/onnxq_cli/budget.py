@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from onnxq.core.metadata_keys import RECIPE
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Purpose
 from onnxq.data.feeds import FeedLoader
@@ -18,8 +19,10 @@ from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import DEFAULT
 from onnxq.evaluation.tasks import TASKS
 from onnxq.flow import Quantized, quantize
+from onnxq.graph.model_files import metadata
 from onnxq.recipe import Recipe
 from onnxq.recipe.rounding import Nearest
+from onnxq.runtime.providers import resolve_provider
 from onnxq.search.candidates import Candidate, Kept
 from onnxq.search.drop import Judge, smallest_within
 from onnxq.search.sweep import Job, digest_of
@@ -48,7 +51,11 @@ budget_options = options(
         help="Of the file at most, like 2.0MB: bits differ between layers.",
     ),
     click.option("--size-ratio", type=float, help="The same, as a share of the float file."),
-    click.option("--bops-ratio", type=float, help="Products by bits of both factors at most, as a share of float's."),
+    click.option(
+        "--bops-ratio",
+        type=float,
+        help="Products by bits of both factors at most, as a share of float's; of the layers that are quantized.",
+    ),
     click.option("--sensitivity", metavar="FILE", help="Of `onnxq search --sensitivity`; measured where not given."),
     click.option(
         "--max-drop",
@@ -80,6 +87,7 @@ class Drop:
 
     most: float
     data: str
+    stats: str | None
     metric: str | None = None
     task: str | None = None
     test: str | None = None
@@ -120,11 +128,10 @@ def within_drop(
     judge = Judge(Path(model), judging, metrics, provider, progress)
     kept = None
     if asked.keep is not None:
-        read = [asked.data, *filter(None, (asked.test, asked.metric, sensitivity))]
-        facts = digest_of(Job(model, "", recipe), (images, judging), metrics, read, provider)
-        seen = statistics.fingerprint if statistics is not None else ""
-        kept = Kept(Path(asked.keep), (facts, seen))
-    best, tried = smallest_within(
+        read = [asked.data, *filter(None, (asked.stats, asked.test, asked.metric, sensitivity))]
+        where = resolve_provider(provider)
+        kept = Kept(Path(asked.keep), digest_of(Job(model, "", recipe), (images, judging), metrics, read, where))
+    found = smallest_within(
         asked.most,
         judge,
         statistics,
@@ -136,16 +143,29 @@ def within_drop(
         stage=progress,
         said=_say,
     )
-    click.echo(candidates_table(tried))
+    click.echo(candidates_table(found.tried))
     click.echo("")
+    best = found.best
     if best is None:
-        least = min(candidate.lost for candidate in tried)
-        raise OnnxqError(f"no file loses at most {asked.most:g}: the best one of {len(tried)} loses {least:.2f}")
-    plain = quantize(model, statistics, at_four_bits(recipe), images=images.images, provider=provider)
+        least = min(candidate.lost for candidate in found.tried)
+        raise OnnxqError(f"no file loses at most {asked.most:g}: the best one of {len(found.tried)} loses {least:.2f}")
+    plain = quantize(model, found.statistics, at_four_bits(recipe), images=images.images, provider=provider)
     size, usual = (each.model.ByteSize() for each in (best, plain))
     compared = "smaller" if size < usual else "no smaller"
     note = f"it is {compared} than with {USUAL} bits for all but the first and the last layer, {size_text(usual)}"
     return replace(best, notes=(*best.notes, note))
+
+
+def chosen_widths(result: Quantized) -> str:
+    """Like W4.32A8: the mean of a weight, and of what layers read the narrowest and the widest."""
+    bits = [(float(weight.bits.mean()), weight.codes.size) for weight in result.plan.weights.values()]
+    mean = sum(width * count for width, count in bits) / max(sum(count for _, count in bits), 1)
+    reached = Recipe.from_json(metadata(result.model)[RECIPE])
+    if reached.activations is None:
+        return f"W{mean:.2f}"
+    reads = {each.act_bits for each in reached.overrides if each.act_bits is not None} or {reached.activations.bits}
+    low, high = min(reads), max(reads)
+    return f"W{mean:.2f}A{low:g}" + (f"-{high:g}" if high != low else "")
 
 
 def _say(candidate: Candidate) -> None:

@@ -12,6 +12,7 @@ import onnxq
 from onnxq.core.statistics import Statistics
 from onnxq.data.loader import Loader
 from onnxq.data.shards import shards as parts_of
+from onnxq.errors import NoImagesError
 from onnxq.recipe import POINTS, TARGETS
 from onnxq_cli.common import (
     check_outputs,
@@ -27,10 +28,13 @@ from onnxq_cli.engines import all_on_ray, check_engine, engine_options, shards_o
 Task = tuple[str, Loader, dict[str, Any]]
 
 
-def calibrated(task: Task) -> tuple[Statistics, list[str]]:
-    """Of a part of the images, wherever this is; and messages about those that were left out."""
+def calibrated(task: Task) -> tuple[Statistics | None, list[str]]:
+    """Of a part of the images, wherever this is; and messages about those that were left out, which can be all."""
     model, loader, asked = task
-    return onnxq.calibrate(model, loader.images, **asked), loader.skipped
+    try:
+        return onnxq.calibrate(model, loader.images, **asked), loader.skipped
+    except NoImagesError:
+        return None, loader.skipped
 
 
 @click.command("calibrate")
@@ -96,9 +100,14 @@ def command(
     with progress("calibrating", len(loader)) as update:
         if engine == "ray":
             tasks = [(str(Path(model).resolve()), part, asked) for part in parts_of(loader, shards)]
-            done = all_on_ray(calibrated, tasks, address, lambda part: update(part[0].images))
+            done = all_on_ray(
+                calibrated, tasks, address, provider, lambda part: update(part[0].images if part[0] else 0)
+            )
             loader.skipped.extend(message for _, skipped in done for message in skipped)
-            statistics = reduce(Statistics.merge, (part for part, _ in done))
+            seen = [part for part, _ in done if part is not None]
+            if not seen:
+                raise NoImagesError("no calibration images")
+            statistics = reduce(Statistics.merge, seen)
         else:
             statistics = onnxq.calibrate(model, loader.images, progress=update, **asked)
     statistics.save(output)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 import click
@@ -35,7 +36,11 @@ def check_engine(engine: str, address: str | None) -> None:
 
 
 def all_on_ray(
-    work: Callable[[Task], Done], tasks: Sequence[Task], address: str | None, update: Callable[[Done], None]
+    work: Callable[[Task], Done],
+    tasks: Sequence[Task],
+    address: str | None,
+    provider: str,
+    update: Callable[[Done], None],
 ) -> list[Done]:
     """What all tasks gave, in their order.
 
@@ -44,11 +49,12 @@ def all_on_ray(
     """
     found: dict[int, Done] = {}
     places = {id(task): place for place, task in enumerate(tasks)}
-    for task, done in on_ray(work, tasks, address):
-        if isinstance(done, OnnxqError):
-            raise done
-        found[places[id(task)]] = done
-        update(done)
+    with closing(on_ray(work, tasks, address, provider)) as results:
+        for task, done in results:
+            if isinstance(done, OnnxqError):
+                raise done
+            found[places[id(task)]] = done
+            update(done)
     return [found[place] for place in range(len(tasks))]
 
 
@@ -59,9 +65,11 @@ def here(work: Callable[[Task], Done], tasks: Sequence[Task]) -> Iterator[tuple[
 
 
 def on_ray(
-    work: Callable[[Task], Done], tasks: Sequence[Task], address: str | None = None
-) -> Iterator[tuple[Task, Done | OnnxqError]]:
+    work: Callable[[Task], Done], tasks: Sequence[Task], address: str | None, provider: str
+) -> Generator[tuple[Task, Done | OnnxqError], None, None]:
     """As they come, from the cluster at ``address`` or one of this machine; a job whose worker dies is done anew.
+
+    Each has a processor, and a GPU by itself where ``provider`` asks for one, or the cluster has some.
 
     Raises:
         OnnxqError: Ray is not installed, or the cluster cannot be reached.
@@ -76,7 +84,9 @@ def on_ray(
     except Exception as error:  # of many kinds
         raise OnnxqError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)})") from error
     try:
-        remote: Any = ray.remote(max_retries=RETRIES, num_cpus=1)(_caught)
+        resources: Any = ray.cluster_resources  # it has no types
+        wants_gpu = provider.startswith("cuda") or (provider == "auto" and resources().get("GPU", 0) >= 1)
+        remote: Any = ray.remote(max_retries=RETRIES, num_cpus=1, num_gpus=int(wants_gpu))(_caught)
         waiting = {remote.remote(work, task): task for task in tasks}
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.evaluation import METRICS
-from onnxq.flow import Quantized, passes_of
+from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
 from onnxq.recipe.flat_parts import LIMITS
+from onnxq.recipe.steps import BUDGET, STEPS
 from onnxq.refine.held_back import not_held_back
-from onnxq_cli.budget import GO_WITH_DROP, Drop, budget_options, within_drop
+from onnxq_cli.budget import GO_WITH_DROP, Drop, budget_options, chosen_widths, within_drop
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_outputs,
@@ -222,14 +222,14 @@ def command(
     loader = None
     if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
-    is_budget = max_drop is not None or any(given.get(name) is not None for name in LIMITS)
+    is_budget = max_drop is not None or any(STEPS.name_of(step) == BUDGET for step in asked.steps or ())
     if is_budget and given.get("weight_bits") is not None:
         click.echo("note: a budget chooses bits of weights: --weight-bits says nothing of them", err=True)
     passes = passes_of(asked, statistics, has_images=loader is not None)
     with tracking(track, f"quantize {Path(output).name}") as run:
         run.parameters({"model": model, "data": data, "statistics": stats, "recipe": asked.to_json()})
         if max_drop is not None and loader is not None and data is not None:
-            drop = Drop(max_drop, data, **with_drop)
+            drop = Drop(max_drop, data, stats, **with_drop)
             judging = drop.judging(model, provider, statistics, **loading)
             result = within_drop(drop, model, statistics, asked, loader, judging, sensitivity, provider)
         else:
@@ -237,9 +237,9 @@ def command(
             with _progress(loader, passes) as update:
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
         before = result.float_bytes
+        widths, share = chosen_widths(result) if is_budget else asked.widths, _share(result.share)
         save_model(result.model, output)
         after = Path(output).stat().st_size
-        widths, share = _widths(result, asked, is_budget=is_budget), _share(result.share)
         click.echo(
             f"{output}: {widths}, {len(result.plan.layers)} layers, {share} of the weights, "
             f"{size_text(after)} ({100 * after / before:.1f} % of {size_text(before)})"
@@ -253,15 +253,6 @@ def command(
             report_skipped(loader)
         run.metrics({"bytes": after, "float_bytes": before, **dict(result.distances.steps)})
         run.artifact(output)
-
-
-def _widths(result: Quantized, asked: onnxq.Recipe, *, is_budget: bool) -> str:
-    """Like W4A8; where a budget chose them, the mean of what it chose."""
-    if not is_budget:
-        return asked.widths
-    bits = [(float(weight.bits.mean()), weight.codes.size) for weight in result.plan.weights.values()]
-    mean = sum(width * count for width, count in bits) / max(sum(count for _, count in bits), 1)
-    return replace(asked, weights=replace(asked.weights, bits=round(mean, 2))).widths
 
 
 def _share(share: float) -> str:

@@ -34,7 +34,7 @@ def shared_out(
     check_adds_up(metrics)
     paths = [str(Path(model).resolve()) for model in models]
     tasks: list[Task] = [(paths, part, metrics, provider) for part in shards(loader, count)]
-    done = all_on_ray(work, tasks, address, lambda part: update(part.images))
+    done = all_on_ray(work, tasks, address, provider, lambda part: update(part.images))
     loader.skipped.extend(message for part in done for message in part.skipped)
     return together(models, done, metrics)
 

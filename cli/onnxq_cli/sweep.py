@@ -95,7 +95,7 @@ def command(
     first = {digest or f"job {number}": number for number, digest in reversed(list(enumerate(digests)))}
     wanted = sorted(number for digest, number in first.items() if digest not in results)
     tasks = [(setting, number, digests[number]) for number in wanted]
-    done = on_ray(work, tasks, address) if engine == "ray" else here(work, tasks)
+    done = on_ray(work, tasks, address, provider) if engine == "ray" else here(work, tasks)
     failed = []
     for count, ((_, number, _), found) in enumerate(done, start=1):
         job = asked.jobs[number]

@@ -22,6 +22,7 @@ from onnxq.runtime.batches import There, check_batch, on_device, run
 from onnxq.runtime.providers import provider_of
 from onnxq.runtime.sessions import make_session
 
+NO_IMAGES = "no images to evaluate on"
 NAMES = {"classes": "labels", **{kind: kind for kind in KINDS}}  # of what metrics need
 
 
@@ -108,6 +109,8 @@ def evaluate(
     if isinstance(paths, (str, Path)) or not len(paths):
         raise TypeError("`paths` must be a list of files, at least one")
     tallies, images = tallied(paths, batches, metrics=metrics, provider=provider, native=native, progress=progress)
+    if images == 0:
+        raise OnnxqError(NO_IMAGES)
     return [
         Evaluation(
             path=tally.path,
@@ -161,8 +164,6 @@ def tallied(
         images += len(own_images)
         if progress:
             progress(len(own_images))
-    if images == 0:
-        raise OnnxqError("no images to evaluate on")
     return tallies, images
 
 

@@ -22,7 +22,8 @@ def metric_name(spec: str) -> str:
     Args:
         spec: a name, or ``module.py:name`` of a subclass of ``Metric``, or of a function (outputs, labels) of a batch:
             arrays as the model has them, and int64 [N], -1 where there are no labels. The function returns a number, or
-            numbers by name; their mean over images is reported. The file is executed.
+            numbers by name; their mean over images is reported. Where fewer is better, as of errors, its attribute
+            ``fewer_is_better`` is true. The file is executed.
 
     Raises:
         OnnxqError: there is no such metric, or the file fails.
@@ -47,6 +48,7 @@ def _of_function(spec: str, given: Callable[..., Any]) -> type[Metric]:
         columns: ClassVar[dict[str, str]] = {}
         function: ClassVar[Callable[..., Any]] = staticmethod(given)
         spec_: ClassVar[str] = spec
+        fewer_is_better: ClassVar[bool] = bool(getattr(given, "fewer_is_better", False))
 
     return Given
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
-from onnxq.evaluation.evaluate import Evaluation, distinct, tallied
+from onnxq.evaluation.evaluate import NO_IMAGES, Evaluation, distinct, tallied
 from onnxq.evaluation.metrics import METRICS, Chosen
 from onnxq.runtime.providers import provider_of
 
@@ -50,7 +50,14 @@ def counted(paths: Sequence[str | Path], loader: Loader, metrics: Sequence[Chose
 
 
 def together(paths: Sequence[str | Path], parts: Sequence[Counted], metrics: Sequence[Chosen]) -> list[Evaluation]:
-    """What all parts say, in their order; seconds are those of all workers together."""
+    """What all parts say, in their order; seconds are those of all workers together.
+
+    Raises:
+        OnnxqError: no part has images.
+    """
+    parts = [part for part in parts if part.images]
+    if not parts:
+        raise OnnxqError(NO_IMAGES)
     found = []
     for place, path in enumerate(map(Path, paths)):
         own = [METRICS.parse(name) for name in metrics]

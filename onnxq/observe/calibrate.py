@@ -17,7 +17,7 @@ from onnxq.core.observation import Observation
 from onnxq.core.points import QuantPoint
 from onnxq.core.statistics import Origin, Statistics
 from onnxq.core.tensor_statistics import TensorStatistics
-from onnxq.errors import OnnxqError
+from onnxq.errors import NoImagesError, OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
 from onnxq.graph.model_files import as_model, fingerprint
@@ -145,7 +145,7 @@ def calibrate(
             tensors[name] = tensors[name].absorb(seen) if name in tensors else seen.copy()
         images, largest = images + len(batch), max(largest, len(batch))
     if images == 0:
-        raise OnnxqError("no calibration images")
+        raise NoImagesError("no calibration images")
     origin = Origin(POINTS.name_of(chosen), largest, dict(preprocessing or {}))
     whole = _with_clamped(tensors, found)
     return Statistics(fingerprint(source), images, whole, moving, moving_percentile, origin, averages)

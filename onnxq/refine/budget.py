@@ -155,9 +155,11 @@ def _within_size(draft: Draft, choices: Choices, size: int) -> Draft:
 def _said(draft: Draft, choices: Choices) -> str:
     widths = [draft.recipe.weight_choice(group).bits for group in choices.groups]
     mean = float(np.average(widths, weights=choices.sizes))
-    found = f"bits of weights by layer, and how many layers have them: {_listed(widths)}; {mean:.2f} a weight"
-    reads = [override.act_bits for override in draft.recipe.overrides if override.act_bits is not None]
-    return found if not reads else f"{found}; of what layers read: {_listed(reads)}"
+    found = f"bits of weights by layer, and how many layers have them: {_listed(widths)}; {mean:.2f} a weight of these"
+    if not any(override.act_bits is not None for override in draft.recipe.overrides):
+        return found
+    reads = [draft.recipe.activation_choice([layer]).bits for layer in draft.layers]
+    return f"{found}; of what layers read: {_listed(reads)}"
 
 
 def _listed(widths: Sequence[float]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from onnxq.core.files import replacing
@@ -29,11 +28,11 @@ class Kept:
     """A folder in which a search that was stopped goes on.
 
     Attributes:
-        facts: all that results depend on; what other facts have found is not looked at.
+        facts: digest of all that results depend on; what other facts have found is not looked at.
     """
 
     folder: Path
-    facts: tuple[str, ...]
+    facts: str
 
     def __post_init__(self) -> None:
         try:
@@ -44,7 +43,7 @@ class Kept:
     @property
     def sensitivity(self) -> Path:
         """The file of them."""
-        return self.folder / f"{self._digest()}.sensitivity.json"
+        return self.folder / f"{self.facts}.sensitivity.json"
 
     def candidate(self, bits: float) -> Candidate | None:
         """What was found at so many bits, if it was."""
@@ -64,7 +63,4 @@ class Kept:
             temporary.write_text(json.dumps(asdict(candidate)) + "\n")
 
     def _path(self, bits: float) -> Path:
-        return self.folder / f"{self._digest(f'{bits:.6f}')}.json"
-
-    def _digest(self, *more: str) -> str:
-        return sha256("\n".join((*self.facts, *more)).encode()).hexdigest()[:24]
+        return self.folder / f"{self.facts}.{bits:.6f}.json"

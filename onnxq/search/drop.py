@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from onnxq.core.feeds import Batches
@@ -29,6 +30,7 @@ Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None
 LEAST, MOST = 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
 EVALUATIONS = 8
+NO_JUDGE = "`max_drop` needs a metric that says how good a file is, or agreement"
 
 
 def silent(label: str, images: int) -> AbstractContextManager[None]:
@@ -57,29 +59,54 @@ class Judge:
 
     _float: list[Evaluation] = field(default_factory=list, init=False)
 
+    def check(self) -> None:
+        """Whether the metrics can judge at all, on the first batch.
+
+        Raises:
+            OnnxqError: they cannot.
+        """
+        first = list(islice(self.batches, 1))
+        try:
+            (own,) = evaluate([self.path], first, metrics=self.metrics, provider=self.provider)
+        except OnnxqError as error:
+            raise OnnxqError(f"{error}; `metric` or `task` says by what files are judged") from error
+        if all(METRICS.parse(metric).compares for metric in self.metrics) and "differs" not in own.values:
+            raise OnnxqError(NO_JUDGE)
+
     def lost(self, file: Path) -> float:
         """By this file, beside the float one, which is evaluated once where outputs need not be compared.
 
         Raises:
-            OnnxqError: no metric says how good a file is, nor on how many images it differs.
+            OnnxqError: as ``evaluate``.
         """
         alone = [metric for metric in self.metrics if not METRICS.parse(metric).compares]
         if not alone:
             _, own = self._evaluated([self.path, file], self.metrics)
-            if "differs" not in own.values:
-                raise OnnxqError("`max_drop` needs a metric that says how good a file is, or agreement")
             return own.values["differs"]
         if not self._float:
             self._float.extend(self._evaluated([self.path], alone))
         (own,) = self._evaluated([file], alone)
         first = METRICS.parse(alone[0])
         key = first.headline or next(iter(first.columns))
-        lost = self._float[0].values[key] - own.values[key]
-        return -lost if first.fewer_is_better else lost
+        exact, made = self._float[0].values[key], own.values[key]
+        return made - exact if first.fewer_is_better else exact - made
 
     def _evaluated(self, files: Sequence[Path], metrics: Sequence[Chosen]) -> list[Evaluation]:
         with self.stage("evaluating", _count(self.batches)) as update:
             return evaluate(files, self.batches, metrics=metrics, provider=self.provider, progress=update)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        best: None where not even 8 bits lose so little. tried: all files. statistics: that were given, or taken.
+    """
+
+    best: Quantized | None
+    tried: list[Candidate]
+    statistics: Statistics | None
 
 
 def smallest_within(
@@ -95,8 +122,8 @@ def smallest_within(
     provider: str = "auto",
     stage: Stage = silent,
     said: Callable[[Candidate], None] | None = None,
-) -> tuple[Quantized | None, list[Candidate]]:
-    """The smallest file found that loses at most ``most``, and all that were tried; None where not even 8 bits do.
+) -> Found:
+    """The smallest file found that loses at most ``most``.
 
     Args:
         images: to calibrate and to round on, gone through several times.
@@ -115,7 +142,8 @@ def smallest_within(
         file = Path(folder) / "candidate.onnx"
         known = Path(sensitivity) if sensitivity is not None else (kept.sensitivity if kept is not None else None)
         known = known or Path(folder) / "sensitivity.json"
-        with stage("calibrating", count) as update:
+        judge.check()
+        with stage("calibrating", count) if statistics is None else nullcontext() as update:
             seen = needed_statistics(judge.path, statistics, recipe, images, provider=provider, progress=update)
         if sensitivity is None and not known.is_file():
             with stage("sensitivities", count) as update:
@@ -151,4 +179,4 @@ def smallest_within(
             best = made(enough)
     if best is not None:
         set_metadata(best.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
-    return best, tried
+    return Found(best, tried, seen)

@@ -143,8 +143,8 @@ def test_without_labels_it_is_agreement_and_too_much_is_said(model, data, tmp_pa
     said, _ = command(*asked, "--max-drop", 50)
     assert said.splitlines()[2].split()[0] == "4.00"
     (tmp_path / "mine.py").write_text(
-        "calls = 0\n\n\ndef score(outputs, labels):\n    global calls\n    calls += 1\n    return 100 * (calls <= 5)\n"
-    )  # 100 of the float network, which comes first, in five batches, and 0 of the others
+        "calls = 0\n\n\ndef score(outputs, labels):\n    global calls\n    calls += 1\n    return 100 * (calls <= 6)\n"
+    )  # 100 of the float network, which is tried on a batch and comes first, in five batches, and 0 of the others
     own = ["--metric", f"{tmp_path / 'mine.py'}:score"]
     _, error = command(*asked[:-1], tmp_path / "n.onnx", "--max-drop", 5, *own, ok=False)
     assert "no file loses at most 5: the best one of" in error and "loses 100.00" in error
@@ -189,12 +189,65 @@ def test_files_are_judged_on_other_images(model, data, tmp_path):
     assert f": W{float(lines[-1][0]):.1f}"[:4] in said  # the line about the file says what was chosen
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--format", "qdq"], ["--target", "onnxruntime"], ["--target", "arm"], ["--weights", "apot", "--scheme", "apot"]],
+    ids=str,
+)
+def test_the_summary_says_what_was_chosen(model, data, tmp_path, options):
+    """In every kind of file; and mentions what the file says itself."""
+    asked = ("quantize", model, "--data", data, "--act-bits", 8, *options, "-n", 40, "-o", tmp_path / "q.onnx")
+    said, _ = command(*asked, "--size-ratio", 0.6)
+    assert said.splitlines()[0].startswith(f"{tmp_path / 'q.onnx'}: W")
+    assert "note: bits of weights by layer" in said
+
+
+def test_statistics_are_part_of_what_a_kept_search_depends_on(model, data, tmp_path):
+    for count in (16, 40):
+        command("calibrate", model, "--data", data, "-n", count, "-o", tmp_path / f"{count}.npz")
+        asked = (
+            "quantize",
+            model,
+            "--data",
+            data,
+            "--act-bits",
+            8,
+            "--max-drop",
+            50,
+            "-n",
+            20,
+            "-o",
+            tmp_path / "q.onnx",
+        )
+        command(*asked, "--stats", tmp_path / f"{count}.npz", "--keep", tmp_path / "kept")
+    assert len(list((tmp_path / "kept").glob("*sensitivity.json"))) == 2
+
+
+def test_errors_count_the_other_way(model, data, tmp_path):
+    """Percent that is wrong, of a function that says so, loses what top-1 loses."""
+    (tmp_path / "mine.py").write_text(
+        "def wrong(outputs, labels):\n    return 100 * float((outputs[0].argmax(axis=1) != labels).mean())\n\n\n"
+        "wrong.fewer_is_better = True\n"
+    )
+    asked = ("quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx")
+    want, _ = command(*asked)
+    got, _ = command(*asked, "--metric", f"{tmp_path / 'mine.py'}:wrong")
+    assert got == want
+
+
+def test_what_cannot_be_judged_is_said_before_anything_runs(model, data, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, 3, 8, 8), np.float32))
+    asked = ("quantize", model, "--data", tmp_path / "x.npy", "--act-bits", 8, "-o", tmp_path / "q.onnx")
+    _, error = command(*asked, "--max-drop", 1, "--metric", "distance", ok=False)
+    assert "--max-drop needs a metric that says how good a file is" in error and "calibrating" not in error
+
+
 def test_as_many_evaluations_as_allowed(model, data):
     loader = onnxq.Loader(onnxq.open_dataset(str(data), "calib"), _said(model), range(0, 80, 2), batch_size=40)
     judge = Judge(model, loader, ("agreement",))
-    _, tried = smallest_within(
+    tried = smallest_within(
         0.0, judge, None, onnxq.Recipe.of(act_bits=8), [batch.images for batch in loader], evaluations=2
-    )
+    ).tried
     assert len(tried) <= 2
 
 

@@ -154,3 +154,31 @@ def test_what_depends_on_order_is_not_shared_out(small_model, small_data, tmp_pa
     assert done.exit_code == 2 and "order of batches" in done.output
     done = CliRunner().invoke(_group, [*asked, "--address", "here:1"])
     assert done.exit_code == 2 and "--engine ray" in done.output
+
+
+def test_a_part_without_images_is_no_end(small_model, small_data, tmp_path):
+    """All images of a part cannot be decoded: the others count."""
+    for path in sorted(small_data.rglob("*.png"))[4:12]:
+        path.write_bytes(b"no picture")
+    asked = (
+        small_model,
+        "--data",
+        small_data,
+        "--batch-size",
+        4,
+        "--skip-bad-images",
+        "--engine",
+        "ray",
+        "--shards",
+        5,
+    )
+    here, _ = command("eval", *asked[:6])
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        there, told = command("eval", *asked)
+        command("calibrate", *asked, "-o", tmp_path / "s.npz")
+    finally:
+        ray.shutdown()
+    assert here.splitlines()[-1].split()[:3] == there.splitlines()[-1].split()[:3]
+    assert "8 images left out" in told and Statistics.load(tmp_path / "s.npz").images == 12
