@@ -58,6 +58,7 @@ def sweep_result(path: str | Path) -> dict[str, Any]:
         content = json.loads(Path(path).read_text())
         found: dict[str, Any] = {"model": str(content["model"]), "result": dict(content["result"])}
         found["name"] = str(content.get("name", ""))
+        found["data"] = str(content.get("data", [""])[-1])  # that it was evaluated on
         for name in ("bytes", "images_per_second"):
             if not float(found["result"][name]) > 0:
                 raise ValueError(name)

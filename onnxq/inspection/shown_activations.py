@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _of_ours(graph: QuantizedGraph, node: onnx.NodeProto, statistics: Statistics
     grid = operator_module(node.op_type).grid(known, attributes)
     made, shift = _shifted(graph, node.output[0])
     lower, upper = grid.lower, np.where(grid.upper > 0, grid.upper + shift, grid.upper)
-    moved = Grid(grid.scale, lower, upper, grid.bits, grid.levels)
+    moved = replace(grid, lower=lower, upper=upper)
     name = node.output[0].removesuffix("/quantized") if is_layer else _subject(graph, node)
     return _shown(name, node.name if is_layer else _reader(graph, made), node.op_type, moved, statistics, shift)
 
@@ -108,8 +109,12 @@ def _levels(grid: Grid, reach: NDArray[Any], shift: NDArray[Any]) -> tuple[float
     if grid.levels is not None:
         values: NDArray[Any] = grid.levels.astype(np.float64) * scale
     elif bits <= np.log2(MOST_LEVELS) and scale > 0:
-        end = upper - moved if upper > 0 else upper
-        values = lower + scale * np.arange(min(round((end - lower) / scale) + 1, MOST_LEVELS))
+        first, last = lower / scale, (upper - moved if upper > 0 else upper) / scale
+        if grid.whole_inside:
+            steps = np.clip(np.arange(np.floor(first), np.ceil(last) + 1), first, last)
+        else:
+            steps = first + np.arange(min(round(last - first) + 1, MOST_LEVELS))
+        values = scale * steps
     else:
         return ()
     return tuple(np.where(values > scale / 4, values + moved, values).tolist())

@@ -39,7 +39,7 @@ class _Coded:
 def layers_in_float(graph: QuantizedGraph) -> Iterator[onnx.NodeProto]:
     """The layers with a constant weight that is not made of codes."""
     for layer in graph.layers:
-        name = _weight_name(graph, layer)
+        name = weight_name(graph, layer)
         if graph.is_constant(name) and _kind(graph, name) is None:
             yield layer
 
@@ -55,7 +55,7 @@ def weights_with_values(
     """And with their values, float64 [channels, values of each]."""
     found: dict[str, _Coded] = {}
     for layer in graph.layers:
-        name = _weight_name(graph, layer)
+        name = weight_name(graph, layer)
         kind = _kind(graph, name) if graph.is_constant(name) else None
         if kind is not None:
             found.setdefault(name, _Coded(name, layer, kind))
@@ -63,7 +63,8 @@ def weights_with_values(
         yield _shown(graph, coded, values)
 
 
-def _weight_name(graph: QuantizedGraph, layer: onnx.NodeProto) -> str:
+def weight_name(graph: QuantizedGraph, layer: onnx.NodeProto) -> str:
+    """The tensor that a layer has as its weight; '' where it has none."""
     place = IN_PLACE.get(layer.op_type, 1)
     if layer.op_type == "MatMul" and graph.is_constant(layer.input[0]) and not graph.is_constant(layer.input[1]):
         place = 0

@@ -56,4 +56,5 @@ def width(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int], sym
 def grid(parameters: Sequence[NDArray[Any]], attributes: Mapping[str, int]) -> Grid:
     """The values that come out."""
     scale, first, last = parameters
-    return Grid(scale, first * scale, last * scale, np.ceil(np.log2(np.ceil(last) - np.floor(first) + 1)))
+    bits = np.ceil(np.log2(np.ceil(last) - np.floor(first) + 1))
+    return Grid(scale, first * scale, last * scale, bits, whole_inside=True)

@@ -15,6 +15,7 @@ class Grid:
     Attributes:
         scale: what codes, or levels, are multiplied by. lower, upper: the outermost values. bits: of codes.
         levels: what is multiplied by ``scale``, of all channels; None where they are evenly spaced.
+        whole_inside: values are whole multiples of ``scale``, but for the outermost.
     """
 
     scale: NDArray[Any]
@@ -22,3 +23,4 @@ class Grid:
     upper: NDArray[Any]
     bits: NDArray[Any]
     levels: NDArray[Any] | None = None
+    whole_inside: bool = False

@@ -42,7 +42,8 @@ class ReportedLayer:
             channels; None in float.
         alone, accumulated: SQNR of its output in dB, as of ``onnxq.compare``; None where it could not be had.
         reason: of a low one, where it is known.
-        size: share of the weights' bytes. work: share of all products; None where shapes are not known.
+        values: how many its weight has; of one that layers share, their part. size: share of the file's bytes,
+            likewise. work: share of the products of the float network's layers; None where they are not known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ReportedLayer:
     alone: float | None
     accumulated: float | None
     reason: str
+    values: float
     size: float
     work: float | None
     weight: Seen
@@ -76,7 +78,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search tried; heading: of the values. own: of the file that the report is about, where known."""
+    """What a search tried; heading: of the values. own: of the file that the report is about, measured likewise."""
 
     heading: str
     tried: tuple[Tried, ...]

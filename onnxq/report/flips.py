@@ -53,12 +53,22 @@ def flips(
             progress(len(images))
     found.sort(key=lambda each: -float(each[2].max()))
     classes = getattr(loader.dataset, "classes", ())
+    if found and len(classes) != len(found[0][2]):  # of another number, as with one for the background
+        classes = ()
     told = []
     for place, label, one, other in found[:MOST]:
         guesses = [Guess(_class_name(classes, int(each.argmax())), float(each.max())) for each in (one, other)]
         name = _class_name(classes, label) if label >= 0 else ""
-        told.append(Flip(f"image {place}", name, guesses[0], guesses[1], _picture(loader, place)))
+        told.append(Flip(_image_name(loader, place), name, guesses[0], guesses[1], _picture(loader, place)))
     return tuple(told), len(found)
+
+
+def _image_name(loader: Loader | FeedLoader, place: int) -> str:
+    """Its file in its folder, where it has one."""
+    if isinstance(loader, FeedLoader) or loader.skipped:
+        return f"image {place} of those that were read"
+    file = getattr(loader.dataset, "file", None)
+    return "/".join(file(loader.indices[place]).parts[-2:]) if file is not None else f"image {loader.indices[place]}"
 
 
 def _class_name(classes: tuple[str, ...], number: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxq.comparison.compare import compare
+from onnxq.comparison.sites import float_form
 from onnxq.core.feeds import as_batch
 from onnxq.core.metadata_keys import RECIPE
 from onnxq.core.statistics import Statistics
@@ -16,6 +17,7 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import evaluate
 from onnxq.evaluation.metrics import Chosen
 from onnxq.graph.model_files import fingerprint, load_model, metadata
+from onnxq.graph.understanding import understanding
 from onnxq.inspection.check import check
 from onnxq.inspection.report import Check
 from onnxq.observe.calibrate import calibrate
@@ -24,9 +26,11 @@ from onnxq.recipe.targets import TARGETS
 from onnxq.recipe.targets.base import IntegerTarget
 from onnxq.report.facts import Report
 from onnxq.report.flips import flips
-from onnxq.report.layers import float_network, reported_layers
-from onnxq.report.search import search_of
-from onnxq.report.summary import command_of, facts_of, notes_of, yaml_of
+from onnxq.report.float_layers import float_layers
+from onnxq.report.layers import reported_layers
+from onnxq.report.search import search_of, tried_by
+from onnxq.report.speed import speeds
+from onnxq.report.summary import bytes_of, command_of, facts_of, notes_of, yaml_of
 
 USUAL_TARGET, USUAL_POINTS = "onnxruntime", "inputs"
 
@@ -67,25 +71,30 @@ def gather(asked: Asked, loader: Loader | FeedLoader, progress: Callable[[int], 
         statistics.check_belongs(fingerprint(exact))
     said = metadata(own)
     made_by = _recipe(said.get(RECIPE))
+    tried = tried_by(asked.reference, asked.results, said)  # what cannot be read is found before anything runs
     scores = evaluate(files, loader, metrics=asked.metrics, provider=asked.provider, progress=progress)
     (compared,) = compare(*files, loader.images, layers=True, provider=asked.provider, progress=progress)
-    network, products = float_network(exact, own, as_batch(next(iter(loader)).images))
-    if statistics is None and network.layers:
+    first = as_batch(next(iter(loader)).images)
+    with understanding():
+        layers_before = float_layers(float_form(exact, own), first, asked.provider)
+    if statistics is None and any(layer.node.op_type in ("Conv", "Gemm") for layer in layers_before):
         points = made_by.resolved(None, has_images=True).resolved_points if made_by is not None else USUAL_POINTS
         statistics = calibrate(exact, loader.images, points=points, provider=asked.provider, progress=progress)
     checked = _checked(asked.quantized, made_by)
     in_float = {layer.name: layer.why for layer in checked.in_float} if checked is not None else None
-    layers = reported_layers(network, products, own, compared.tensors, statistics, in_float)
+    size = bytes_of(asked.quantized)
+    layers = reported_layers(layers_before, own, size, compared.tensors, statistics, in_float)
     changed, count = None, 0
     if compared.outputs[0].same_argmax is not None:
         changed, count = flips(*files, loader, asked.provider, progress)
+    measured = speeds(files, first, asked.provider)
     return Report(
         title=asked.quantized.name,
-        facts=facts_of(files, scores, compared, checked, layers, loader.dataset.name),
+        facts=facts_of(files, scores, compared, checked, layers, loader.dataset.name, measured),
         layers=layers,
         images=compared.images,
-        notes=notes_of(asked.quantized, checked, network.decoding),
-        search=search_of(asked.reference, scores[1], asked.results, said),
+        notes=notes_of(asked.quantized, checked),
+        search=search_of(tried, scores[1], size, loader.dataset.name),
         recipe=yaml_of(made_by) if made_by is not None else "",
         command=command_of(files, said, loader.dataset.name) if made_by is not None else "",
         flips=changed,

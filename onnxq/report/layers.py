@@ -1,75 +1,35 @@
-"""A row for each layer: what a file has, joined with what was measured. A part of ``report``."""
+"""A row for each layer of a quantized file: what it has, joined with what was measured. A part of ``report``."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import prod
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from onnxq.comparison.compared import ComparedTensor
-from onnxq.comparison.sites import opset_of
-from onnxq.core.feeds import Batch
-from onnxq.core.layers import Layer
-from onnxq.core.network import Network
 from onnxq.core.statistics import Statistics
-from onnxq.graph.analysis import network_of
-from onnxq.graph.conversion import to_graph, to_model
-from onnxq.graph.normalize import normalize
-from onnxq.graph.understanding import understanding
 from onnxq.inspection.quantized_graph import QuantizedGraph
 from onnxq.inspection.shown import ShownTensor
 from onnxq.inspection.shown_activations import shown_activations
-from onnxq.inspection.shown_weights import weights_with_values
+from onnxq.inspection.shown_weights import weight_name, weights_with_values
 from onnxq.report.facts import ReportedLayer, Seen
+from onnxq.report.float_layers import FloatLayer
 from onnxq.report.histograms import of_statistics, of_values
-from onnxq.runtime.batches import arrays_of
 
 Values = NDArray[np.float64]
 IN_FLOAT = "float: its weight is not quantized"
 MOST_LEVELS = 64  # that are drawn; more are a bar
-
-
-def float_network(
-    reference: onnx.ModelProto, quantized: onnx.ModelProto, batch: Batch
-) -> tuple[Network, dict[str, int]]:
-    """The float network in the words of the quantized one, and the products of each layer for an image.
-
-    Args:
-        batch: of images, for shapes of tensors. Layers of unknown shapes have no products.
-    """
-    with understanding():
-        graph = to_graph(reference, opset_of(quantized))
-        normalize(graph, for_integer_kernels=any(node.op_type == "QuantizeLinear" for node in quantized.graph.node))
-        network = network_of(graph)
-    fixed = to_model(graph, reference)
-    arrays = arrays_of(batch, list(network.inputs))
-    for entry in fixed.graph.input:
-        if entry.name in arrays:
-            sizes = (onnx.TensorShapeProto.Dimension(dim_value=size) for size in arrays[entry.name].shape)
-            entry.type.tensor_type.shape.CopyFrom(onnx.TensorShapeProto(dim=sizes))
-    for entry in fixed.graph.output:  # of symbolic sizes
-        entry.type.tensor_type.ClearField("shape")
-    del fixed.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(fixed).graph
-    shapes = {
-        entry.name: [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
-        for entry in (*inferred.value_info, *inferred.output)
-    }
-    products = {}
-    for layer in network.layers:
-        made = shapes.get(layer.output, [])
-        if made and all(made):
-            products[layer.name] = int(layer.weight.size * prod(made) / (layer.channels * len(batch)))
-    return network, products
+MOST_STEPS = 5  # nodes behind an integer layer until there is a tensor of the float network: scales, biases, casts
 
 
 def reported_layers(
-    network: Network,
-    products: Mapping[str, int],
+    exact: Sequence[FloatLayer],
     quantized: onnx.ModelProto,
+    file_bytes: int,
     compared: Sequence[ComparedTensor],
     statistics: Statistics | None,
     in_float: Mapping[str, str] | None,
@@ -80,60 +40,91 @@ def reported_layers(
         in_float: names of layers that a runtime computes in float, with why; None where it does so with all.
     """
     graph = QuantizedGraph(quantized)
-    weights = {shown.layer: (shown, values) for shown, values in weights_with_values(quantized, graph)}
-    by_name = {shown.name: (shown, values) for shown, values in weights.values()}
+    weights = {shown.name: (shown, values) for shown, values in weights_with_values(quantized, graph)}
     reads = list(shown_activations(graph, statistics))
     reads_of = {tensor.layer: tensor for tensor in reads} | {tensor.name: tensor for tensor in reads}
-    whole = sum(shown.bytes or 0 for shown, _ in by_name.values())
-    work = sum(products.values())
+    layers = [node for node in graph.layers if graph.is_constant(weight_name(graph, node))]
+    users = Counter(weight_name(graph, node) for node in layers)
+    by_name = {layer.node.name: layer for layer in exact}
+    by_output = {layer.node.output[0]: layer for layer in exact}
+    work = sum(layer.products or 0 for layer in exact)
     measured = {each.layer: each for each in compared}
     rows = []
-    for layer in network.layers:
-        own = weights.get(layer.name) or by_name.get(layer.weight_name)
-        read = reads_of.get(layer.input) or reads_of.get(layer.name)
-        tensor = measured.get(layer.name)
+    for node in layers:
+        name = weight_name(graph, node)
+        own = weights.get(name.removesuffix("/dequantized"))
+        twin = by_name.get(node.name) or _behind(graph, node, by_output)
+        tensor = measured.get(twin.node.name if twin is not None else node.name)
+        read = reads_of.get(twin.input if twin is not None else "") or reads_of.get(node.name)
         rows.append(
             ReportedLayer(
-                name=layer.name,
-                op=layer.op,
-                computes=_computes(layer, own is not None, in_float),
+                name=node.name or node.output[0],
+                op=node.op_type,
+                computes=_computes(node.name, own is not None, in_float),
                 widths=own[0].widths if own is not None else {},
                 read_bits=read.bits if read is not None else None,
                 alone=tensor.alone if tensor is not None else None,
                 accumulated=tensor.accumulated if tensor is not None else None,
                 reason=tensor.reason if tensor is not None else "",
-                size=(own[0].bytes or 0) / whole if own is not None and whole else 0.0,
-                work=products[layer.name] / work if layer.name in products and work else None,
-                weight=_seen_weight(layer.weight, own),
-                read=_seen_read(layer.input, read, statistics),
+                values=_count(graph, own, name) / users[name],
+                size=_bytes(graph, own, name) / users[name] / max(file_bytes, 1),
+                work=twin.products / work if twin is not None and twin.products is not None and work else None,
+                weight=_seen_weight(twin.weight if twin is not None else None, own),
+                read=_seen_read(twin.input if twin is not None else "", read, statistics),
             )
         )
     return tuple(rows)
 
 
-def _computes(layer: Layer, is_quantized: bool, in_float: Mapping[str, str] | None) -> str:
+def _behind(graph: QuantizedGraph, node: onnx.NodeProto, by_output: Mapping[str, FloatLayer]) -> FloatLayer | None:
+    """The layer of the float network whose output a node makes, together with the nodes that read its sums."""
+    name = node.output[0]
+    for _ in range(MOST_STEPS):
+        for known in (name, name.removesuffix("_quantized")):
+            if known in by_output:
+                return by_output[known]
+        readers = graph.readers.get(name, [])
+        if len(readers) != 1 or readers[0] in graph.layers:
+            return None
+        name = readers[0].output[0]
+    return None
+
+
+def _count(graph: QuantizedGraph, own: tuple[ShownTensor, Values] | None, name: str) -> int:
+    if own is not None:
+        return own[0].values or 0
+    return int(numpy_helper.to_array(graph.constants[name]).size) if name in graph.constants else 0
+
+
+def _bytes(graph: QuantizedGraph, own: tuple[ShownTensor, Values] | None, name: str) -> int:
+    if own is not None:
+        return own[0].bytes or 0
+    return int(numpy_helper.to_array(graph.constants[name]).nbytes) if name in graph.constants else 0
+
+
+def _computes(name: str, is_quantized: bool, in_float: Mapping[str, str] | None) -> str:
     if not is_quantized:
-        return IN_FLOAT + (": it makes numbers of a Softmax (`guard`)" if layer.decodes else "")
+        return IN_FLOAT
     if in_float is None:
         return ""
-    return f"float: {in_float[layer.name]}" if layer.name in in_float else "integers"
+    return f"float: {in_float[name]}" if name in in_float else "integers"
 
 
-def _seen_weight(exact: NDArray[np.float32], own: tuple[ShownTensor, Values] | None) -> Seen:
-    low, high = float(exact.min(initial=0)), float(exact.max(initial=0))
+def _seen_weight(exact: NDArray[np.float32] | None, own: tuple[ShownTensor, Values] | None) -> Seen:
+    ends = [float(end) for end in (exact.min(), exact.max())] if exact is not None and exact.size else []
     if own is None:
-        return Seen(of_values(exact, low, high))
+        return Seen(of_values(exact, *ends)) if exact is not None and ends else Seen()
     shown, values = own
-    if shown.range is not None:
-        low, high = min(low, shown.range[0]), max(high, shown.range[1])
-    return Seen(of_values(exact, low, high), of_values(values, low, high), shown.range, _few(shown.levels))
+    ends += list(shown.range or ())
+    low, high = (min(ends), max(ends)) if ends else (0.0, 0.0)
+    float_bars = of_values(exact, low, high) if exact is not None else None
+    return Seen(float_bars, of_values(values, low, high), shown.range, _few(shown.levels))
 
 
 def _seen_read(name: str, read: ShownTensor | None, statistics: Statistics | None) -> Seen:
     names = (name, read.name) if read is not None else (name,)
-    known = (
-        next((statistics.tensors[each] for each in names if each in statistics.tensors), None) if statistics else None
-    )
+    seen = statistics.tensors if statistics is not None else {}
+    known = next((seen[each] for each in names if each in seen), None)
     exact = of_statistics(known) if known is not None else None
     return Seen(exact, None, read.range, _few(read.levels)) if read is not None else Seen(exact)
 

@@ -59,10 +59,12 @@ function onnxqChoose(number, scrolls) {
   if (!plots || !onnxqLayers[number]) return;
   for (const row of onnxqRows) {
     const chosen = Number(row.dataset.number) === number;
-    row.ariaSelected = chosen ? "true" : null;
+    row.ariaCurrent = chosen ? "true" : null;
     if (chosen && scrolls) row.scrollIntoView({ block: "nearest" });
   }
   document.getElementById("chosen").textContent = onnxqLayers[number].name;
+  const points = plots.get_model_by_name("layers").selected;
+  if (points.indices.length !== 1 || points.indices[0] !== number) points.indices = [number];
   for (const kind of ["weight", "read"]) {
     const seen = onnxqLayers[number][kind];
     for (const part of ["exact", "quantized"]) {
@@ -87,7 +89,8 @@ const onnxqDark = matchMedia("(prefers-color-scheme: dark)");
 function onnxqColour() {
   const style = getComputedStyle(document.documentElement);
   const [ink, line] = ["--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
-  for (const model of onnxqDocument()._all_models.values()) {
+  const plots = onnxqDocument();
+  for (let number = 0, model; plots && (model = plots.get_model_by_name(`themed-${number}`)); number += 1) {
     if (model.type.endsWith("Axis")) {
       model.setv({ axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: line,
         major_tick_line_color: line, minor_tick_line_color: null });
@@ -100,13 +103,14 @@ function onnxqColour() {
 }
 onnxqDark.addEventListener("change", onnxqColour);
 
-(function start() {
+(function start(tries) {
   const plots = onnxqDocument();
   if (!plots || !plots.get_model_by_name("weight-range")) {
-    requestAnimationFrame(start);
+    if (tries) setTimeout(start, 20, tries - 1);
+    else document.getElementById("chosen").textContent = "The plots cannot be drawn in this browser.";
     return;
   }
   onnxqColour();
   onnxqChoose(0, false);
   document.documentElement.dataset.ready = "true";
-})();
+})(1500);

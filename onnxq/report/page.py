@@ -17,14 +17,14 @@ from onnxq.report.summary import versions
 
 COLUMNS = (  # heading, of which kind, what it says
     ("layer", "text", "node of the network"),
-    ("op", "text", ""),
-    ("bits", "number", "of weights, the mean over channels"),
-    ("reads", "number", "bits of what it reads"),
+    ("op", "text", "its operator"),
+    ("bits", "number", "of its weights as they are stored, the mean over channels (how many channels have how many)"),
+    ("reads", "number", "bits of what it reads, the mean over channels"),
     ("alone", "number", "SQNR of its output in dB where it alone is quantized"),
     ("accumulated", "number", "SQNR of its output in dB in the quantized network"),
     ("range", "number", "largest magnitude of its weights"),
-    ("size", "number", "share of the bytes of all weights"),
-    ("work", "number", "share of all multiplications"),
+    ("size", "number", "its weights' share of the file, in percent; of weights that layers share, their part"),
+    ("work", "number", "its share of the multiplications of all layers, in percent"),
     ("computes", "text", "as the runtime sees it, and what is known of a low SQNR"),
 )
 
@@ -97,15 +97,14 @@ def _chosen(made: dict[str, str]) -> str:
 
 
 def _table(layers: Sequence[ReportedLayer]) -> str:
-    heads = "".join(
-        f'<th scope=col data-kind={kind} title="{_text(said)}"><button>{heading}</button></th>'
-        for heading, kind, said in COLUMNS
-    )
+    heads = "".join(f"<th scope=col data-kind={kind}><button>{heading}</button></th>" for heading, kind, _ in COLUMNS)
     rows = "".join(_row(number, layer) for number, layer in enumerate(layers))
     return (
         "<label>Filter <input id=filter type=search placeholder='name, operator, reason'></label> "
-        "<span id=count></span>"
-        f"<div class=wide><table id=layers><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        "<span id=count aria-live=polite></span>"
+        f"<div class=wide tabindex=0><table id=layers><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div>"
+        f"<details><summary>What the columns say</summary>{_facts((name, said) for name, _, said in COLUMNS)}</details>"
     )
 
 
@@ -115,7 +114,7 @@ def _row(number: int, layer: ReportedLayer) -> str:
     cells = [
         _cell(layer.name, f"<button>{_text(layer.name)}</button>"),
         _cell(layer.op),
-        _number(layer.bits, ".2f", widths if len(layer.widths) > 1 else ""),
+        _number(layer.bits, ".2f", f" ({widths})" if len(layer.widths) > 1 else ""),
         _number(layer.read_bits, "g"),
         _number(layer.alone, ".1f"),
         _number(layer.accumulated, ".1f"),
@@ -134,9 +133,10 @@ def _cell(text: str, shown: str | None = None) -> str:
 def _number(value: float | None, spec: str, said: str = "") -> str:
     if value is None or math.isnan(value):
         return "<td data-value=''></td>"
-    text = "exact" if value == math.inf else f"{value:{spec}}"
-    title = f' title="channels by bits: {said}"' if said else ""
-    return f"<td data-value={'1e99' if value == math.inf else value}{title}>{text}</td>"
+    text = "exact" if value == math.inf else "none" if value == -math.inf else f"{value:{spec}}"
+    sorted_by = math.copysign(1e99, value) if math.isinf(value) else value
+    more = f"<small>{said}</small>" if said else ""
+    return f"<td data-value={sorted_by}>{text}{more}</td>"
 
 
 def _drawn(layer: ReportedLayer) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The plots of a report, by bokeh: they need no network, and tell what is under the pointer. A part of ``report``.
 
-``page.js`` fills the sources ``weight`` and ``read`` of the layer that is chosen, and colours what bokeh draws.
+``page.js`` fills the sources ``weight`` and ``read`` of the layer that is chosen, and colours what is called
+``themed-0``, ``themed-1`` and so on.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ def plots(layers: Sequence[ReportedLayer], search: Search | None) -> dict[str, A
         "weight": _values("weight"),
         "read": _values("read"),
     }
-    return found if search is None else {"search": _tried(search), **found}
+    found = found if search is None else {"search": _tried(search), **found}
+    themed = [model for figure in found.values() for model in (*figure.axis, *figure.grid, *figure.legend)]
+    for number, model in enumerate(themed):
+        model.name = f"themed-{number}"
+    return found
 
 
 def _columns(layers: Sequence[ReportedLayer]) -> dict[str, list[Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnxq.core.metadata_keys import TRIED
@@ -12,15 +13,30 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.report.facts import Search, Tried
 
+KEPT = "points more than float"
+SAME_SIZE = 2_000  # bytes that the list of what was tried takes itself
 
-def search_of(reference: Path, own: Evaluation, results: Path | None, metadata: Mapping[str, str]) -> Search | None:
-    """Of the folder of a sweep, where there is one, else of what the file itself says; None where nothing is known.
+
+@dataclass(frozen=True)
+class Entry:
+    """What was tried, by which metric, and on which and how many images, where that is known."""
+
+    tried: Tried
+    metric: str
+    data: str = ""
+    images: int = 0
+
+
+def tried_by(reference: Path, results: Path | None, metadata: Mapping[str, str]) -> list[Entry]:
+    """What a search has said: of the folder of a sweep, where one is given, else of the file's own metadata.
 
     Raises:
-        OnnxqError: the folder has no results of this network.
+        OnnxqError: there is no such folder, or it has no results of this network.
     """
     if results is None:
-        return _of_drop(metadata, own)
+        return _of_drop(metadata)
+    if not results.is_dir():
+        raise OnnxqError(f"{results}: no such folder")
     found = [sweep_result(path) for path in sorted(results.glob("*.json"))]
     found = [each for each in found if Path(each["model"]).name == reference.name]
     if not found:
@@ -28,16 +44,34 @@ def search_of(reference: Path, own: Evaluation, results: Path | None, metadata: 
     metric = next((name for name in HEADLINES if all(name in each["result"] for each in found)), None)
     if metric is None:
         raise OnnxqError(f"{results}: the results have no metric in common that says how good a file is")
-    tried = [Tried(each["name"], int(each["result"]["bytes"]), float(each["result"][metric])) for each in found]
-    place = Tried(own.path.name, own.size, own.values[metric]) if metric in own.values else None
-    return Search(metric, tuple(tried), place)
+    return [
+        Entry(
+            Tried(each["name"], int(each["result"]["bytes"]), float(each["result"][metric])),
+            metric,
+            each["data"],
+            int(each["result"].get("images", 0)),
+        )
+        for each in found
+    ]
 
 
-def _of_drop(metadata: Mapping[str, str], own: Evaluation) -> Search | None:
-    """None where it was edited to something else."""
-    try:
-        entries = json.loads(metadata.get(TRIED, "[]"))
-        tried = tuple(Tried(f"{each['bits']:.2f} bits", int(each["size"]), -float(each["lost"])) for each in entries)
-    except (ValueError, KeyError, TypeError):
+def search_of(entries: Sequence[Entry], own: Evaluation, size: int, data: str) -> Search | None:
+    """With this file among them where it was measured on the same images, or is one of them; None of none."""
+    if not entries:
         return None
-    return Search("points more than float", tried) if tried else None
+    tried, metric = tuple(entry.tried for entry in entries), entries[0].metric
+    place = next((each for each in tried if abs(each.bytes - size) < SAME_SIZE), None) if metric == KEPT else None
+    if metric in own.values and all((entry.data, entry.images) == (data, own.images) for entry in entries):
+        place = Tried(own.path.name, size, own.values[metric])
+    return Search(metric, tried, place)
+
+
+def _of_drop(metadata: Mapping[str, str]) -> list[Entry]:
+    """Empty where it was edited to something else."""
+    try:
+        return [
+            Entry(Tried(f"{each['bits']:.2f} bits", int(each["size"]), -float(each["lost"])), KEPT)
+            for each in json.loads(metadata.get(TRIED, "[]"))
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -13,14 +13,16 @@ import yaml
 
 from onnxq._version import __version__
 from onnxq.comparison.compared import Comparison
-from onnxq.core.metadata_keys import IMAGES
+from onnxq.core.metadata_keys import CALIBRATION_IMAGES, IMAGES
 from onnxq.evaluation.evaluate import Evaluation
-from onnxq.graph.model_files import load_model, size_of
+from onnxq.graph.model_files import files_beside, load_model
 from onnxq.inspection.report import Check
 from onnxq.inspection.show import show
 from onnxq.recipe import Recipe
 from onnxq.report.facts import ReportedLayer
+from onnxq.report.speed import Speeds
 
+RECURRENT = ("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM")
 PERCENT = {"top1": "top-1", "top5": "top-5", "mAP": "mAP", "mIoU": "mIoU", "characters": "characters", "lines": "lines"}
 
 
@@ -31,6 +33,7 @@ def facts_of(
     checked: Check | None,
     layers: Sequence[ReportedLayer],
     data: str,
+    speed: Speeds,
 ) -> tuple[tuple[str, str], ...]:
     """The summary: a heading and a text each."""
     exact, own = scores
@@ -47,16 +50,17 @@ def facts_of(
         for output in compared.outputs
         if output.sqnr is not None
     ]
-    before, after = (size_of(load_model(path)) for path in files)
+    before, after = map(bytes_of, files)
     found.append(("size", f"{_megabytes(after)}, {100 * after / before:.1f} % of {_megabytes(before)}"))
     if widths := _widths(layers):
         found.append(("bits", widths))
-    rates = own.images_per_second, exact.images_per_second
+    float_rate, own_rate = speed.rates
     found.append(
         (
             "speed",
-            f"{rates[0]:.0f} images/s, {rates[0] / rates[1]:.2f} times float ({rates[1]:.0f}); {own.provider.upper()} "
-            f"provider of ONNX Runtime {onnxruntime.__version__}, {_machine()}, one after the other on each batch",
+            f"{own_rate:.0f} images/s, {own_rate / float_rate:.2f} times float ({float_rate:.0f}), batches of "
+            f"{speed.images} in turns; "
+            f"{speed.provider.upper()} provider of ONNX Runtime {onnxruntime.__version__}, {_machine()}",
         )
     )
     found.append(_runs(checked))
@@ -73,10 +77,12 @@ def _runs(checked: Check | None) -> tuple[str, str]:
     return f"for {checked.target}", f"{done}, opset {checked.opset}{loads}"
 
 
-def notes_of(path: Path, checked: Check | None, decoding: Collection[str]) -> tuple[str, ...]:
+def notes_of(path: Path, checked: Check | None) -> tuple[str, ...]:
     """What was left in float and why, and what a runtime has against the file."""
+    recurrent = sum(node.op_type in RECURRENT for node in load_model(path).graph.node)
+    rest = [f"{recurrent} recurrent layers have no row: only what multiplies once has"] if recurrent else []
     if checked is None:
-        return (*_guarded(decoding), *show(path).notes)
+        return (*rest, *show(path).notes)
     by_reason: dict[str, list[str]] = {}
     for layer in checked.in_float:
         by_reason.setdefault(layer.why, []).append(layer.name)
@@ -84,12 +90,12 @@ def notes_of(path: Path, checked: Check | None, decoding: Collection[str]) -> tu
     if checked.others:
         others = ", ".join(f"{op} {count}" for op, count in sorted(checked.others.items(), key=lambda item: -item[1]))
         found.append(f"other operators in float: {others}")
-    return (*found, *_guarded(decoding), *checked.problems, *show(path).notes)
+    return (*found, *rest, *checked.problems, *show(path).notes)
 
 
-def _guarded(decoding: Collection[str]) -> list[str]:
-    said = "reads a Softmax, as heads of detectors do; in float by the guard"
-    return [f"{_some(sorted(decoding))}: {said}"] if decoding else []
+def bytes_of(path: Path) -> int:
+    """Of a file and of those beside it that hold its weights."""
+    return sum(each.stat().st_size for each in (path, *files_beside(path)))
 
 
 def yaml_of(made_by: Recipe) -> str:
@@ -99,14 +105,16 @@ def yaml_of(made_by: Recipe) -> str:
 
 def command_of(files: tuple[Path, Path], metadata: Mapping[str, str], data: str) -> str:
     """What makes the file again from ``recipe.yaml``; the data are those of the report, which may be others."""
-    words = ["onnxq", "quantize", str(files[0]), "--recipe", "recipe.yaml"]
+    words = ["onnxq", "quantize", files[0].name, "--recipe", "recipe.yaml"]
     if count := metadata.get(IMAGES):
         words += ["--data", data, "-n", count]
+    elif (count := metadata.get(CALIBRATION_IMAGES, "0")) != "0":
+        words += ["--stats", f"statistics-of-{count}-images.npz"]
     return shlex.join([*words, "-o", files[1].name])
 
 
 def _widths(layers: Sequence[ReportedLayer]) -> str:
-    values = [(layer.bits, layer.size / layer.bits) for layer in layers if layer.bits]
+    values = [(layer.bits, layer.values) for layer in layers if layer.bits]
     total = sum(count for _, count in values)
     if not total:
         return ""

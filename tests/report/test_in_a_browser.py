@@ -36,6 +36,7 @@ def layer(number):
         alone=None if number == 3 else float(random.uniform(10, 40)),
         accumulated=float("inf") if number == 4 else float(random.uniform(5, 30)),
         reason="values up to 9 are clipped at 2" if number == 9 else "",
+        values=1000,
         size=1 / LAYERS,
         work=1 / LAYERS,
         weight=weight,
@@ -148,7 +149,7 @@ def test_a_layer_that_is_clicked_is_drawn(opened, report):
     shares = [share for share in report.layers[77].weight.exact.shares if share >= 1e-6]
     assert list(tab.evaluate(f"Array.from({source.format('exact')}.top)")) == shares
     assert tab.evaluate(f"Array.from({source.format('range')}.at)") == [-0.9, 0.9]
-    assert tab.locator("tr[aria-selected=true]").get_attribute("data-number") == "77"
+    assert tab.locator("tr[aria-current=true]").get_attribute("data-number") == "77"
 
 
 def test_a_point_of_a_plot_is_a_layer(opened):
@@ -165,11 +166,11 @@ def test_it_fits_and_can_be_read(opened, scheme, width):
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     ground, ink = tab.evaluate(
         "[getComputedStyle(document.body).backgroundColor, "
-        "[...Bokeh.documents[0]._all_models.values()].find((m) => m.type.endsWith('Axis')).major_label_text_color]"
+        "Bokeh.documents[0].get_model_by_name('themed-0').major_label_text_color]"
     )
     assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
     assert ink == {"light": "#1d2126", "dark": "#e4e7ea"}[scheme]
     tab.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
     tab.wait_for_function(f"getComputedStyle(document.body).backgroundColor !== '{ground}'")
-    changed = "[...Bokeh.documents[0]._all_models.values()].find((m) => m.type.endsWith('Axis')).major_label_text_color"
+    changed = "Bokeh.documents[0].get_model_by_name('themed-0').major_label_text_color"
     tab.wait_for_function(f"{changed} !== '{ink}'")

@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 import pytest
 from cli.test_cli import onnxq as command
-from helpers import small_network
+from helpers import parse, small_network
 
 import onnxq
 from onnxq.core.metadata_keys import TRIED
+from onnxq.data.feeds import FeedLoader, open_feeds
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
@@ -26,7 +27,7 @@ from onnxq.report.flips import flips
 from onnxq.report.gather import Asked, gather
 from onnxq.report.histograms import BINS, of_statistics, of_values
 from onnxq.report.page import page
-from onnxq.report.search import search_of
+from onnxq.report.search import tried_by
 
 pytest.importorskip("bokeh")
 
@@ -70,7 +71,10 @@ def test_rows_are_what_show_and_compare_say(small_model, loader, tmp_path, kind)
         assert sum(layer.weight.quantized.shares) == pytest.approx(1, abs=0.02)
         assert sum(layer.read.exact.shares) == pytest.approx(1, abs=0.02)
         assert (layer.read_bits is None) == (kind == "weights")
-    assert sum(layer.size for layer in report.layers) == pytest.approx(1)
+    weights = [tensor for tensor in onnxq.show(path).tensors if tensor.kind == "weight"]
+    sizes = sum(tensor.bytes for tensor in weights) / path.stat().st_size
+    assert sum(layer.size for layer in report.layers) == pytest.approx(sizes)
+    assert sum(layer.values for layer in report.layers) == sum(tensor.values for tensor in weights)
     assert sum(layer.work for layer in report.layers) == pytest.approx(1)
     facts = dict(report.facts)
     assert facts["measured on"] == f"20 images of {loader.dataset.name}"
@@ -80,9 +84,72 @@ def test_rows_are_what_show_and_compare_say(small_model, loader, tmp_path, kind)
     assert "onnxq quantize" in report.command and "-n 20" in report.command
 
 
+@pytest.mark.parametrize("kind", ["qdq", "operators", "dynamic"])
+def test_files_of_other_tools(small_model, loader, tmp_path, kind):
+    """Of ONNX Runtime's own: every layer has a row, with its bits, histograms of both networks, and its share."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
+
+    class Reader(CalibrationDataReader):
+        batches = iter(list(loader.images))
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {"input": batch}
+
+    path = tmp_path / "other.onnx"
+    if kind == "dynamic":
+        quantize_dynamic(small_model, path, op_types_to_quantize=["Conv", "Gemm", "MatMul"])
+    else:
+        form = QuantFormat.QDQ if kind == "qdq" else QuantFormat.QOperator
+        quantize_static(small_model, path, Reader(), quant_format=form, per_channel=True)
+    report = gather(Asked(path, small_model, ("distance",)), loader)
+    exact = [node for node in small_network().graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    assert len(report.layers) == len(exact)
+    for layer in report.layers:
+        assert layer.bits == 8 and layer.work is not None, layer.name
+        assert layer.weight.exact is not None and layer.weight.quantized is not None
+    assert sum(layer.work for layer in report.layers) == pytest.approx(1)
+    assert not report.recipe and "onnxq quantize" not in page(report)
+
+
+def test_layers_of_other_kinds_have_rows(random, tmp_path):
+    """ConvTranspose, MatMul of sequences, a weight that two layers share, one layer in float."""
+    model = parse(
+        """g (float[n,4,6,6] x) => (float[n,8,7] y) {
+            a = Conv <pads = [1,1,1,1]> (x, w)  b = Relu(a)  c = Conv <pads = [1,1,1,1]> (b, w)
+            d = ConvTranspose <strides = [2,2]> (c, t)  e = Conv(d, s)
+            r = Reshape(e, shape)  y = MatMul(r, m)
+        }""",
+        {
+            "w": random.normal(size=(4, 4, 3, 3)).astype(np.float32),
+            "t": random.normal(size=(4, 8, 2, 2)).astype(np.float32),
+            "s": random.normal(size=(8, 8, 1, 1)).astype(np.float32),
+            "m": random.normal(size=(144, 7)).astype(np.float32),
+            "shape": np.array([0, 8, 144]),
+        },
+    )
+    onnx.save(model, tmp_path / "g.onnx")
+    batch = random.normal(size=(8, 4, 6, 6)).astype(np.float32)
+    np.save(tmp_path / "x.npy", batch)
+    recipe = onnxq.Recipe.of(weight_bits=4, act_bits=8, overrides=[{"layers": "Conv_e", "skip": True}])
+    result = onnxq.quantize(model, None, recipe, images=[batch])
+    onnxq.save_model(result.model, tmp_path / "q.onnx")
+    feeds = FeedLoader.of(open_feeds(str(tmp_path / "x.npy")), None, 4)
+    report = gather(Asked(tmp_path / "q.onnx", tmp_path / "g.onnx", ("distance",)), feeds)
+    rows = {layer.name: layer for layer in report.layers}
+    assert [layer.op for layer in report.layers] == ["Conv", "Conv", "ConvTranspose", "Conv", "MatMul"]
+    products = [144 * 36, 144 * 36, 128 * 36, 64 * 144, 1008 * 8]
+    for layer, count in zip(report.layers, products, strict=True):
+        assert layer.work == pytest.approx(count / sum(products))
+    assert [layer.values for layer in report.layers] == [72, 72, 128, 64, 1008]
+    assert rows["Conv_e"].computes.startswith("float: its weight") and rows["Conv_e"].bits is None
+    assert rows["Conv_e"].size == pytest.approx(256 / (tmp_path / "q.onnx").stat().st_size)
+    assert rows["ConvTranspose_d"].bits is not None
+
+
 def test_levels_of_activations_are_what_the_quantizer_makes(small_model, loader, tmp_path):
     """Of one channel, found by running it over a ramp."""
-    for options in ({"act_bits": 3}, {"scheme": "apot", "weights": "apot", "act_bits": 4}, {"scheme": "std"}):
+    for options in ({"act_bits": 3}, {"scheme": "apot", "weights": "apot", "act_bits": 4}, {"scheme": "mid-tread"}):
         path = tmp_path / "q.onnx"
         made(small_model, loader, path, act_granularity="per-tensor", rounding="nearest", **options)
         model = onnx.load(path)
@@ -213,5 +280,9 @@ def test_what_a_search_tried(small_model, small_data, loader, tmp_path):
     assert len(report.search.tried) == 2 and report.search.own.name == "q.onnx"
     assert "this file" in page(report)
     with pytest.raises(OnnxqError, match="no results"):
-        search_of(tmp_path / "other.onnx", None, tmp_path / "results", {})
-    assert search_of(small_model, None, None, {TRIED: "[{}]"}) is None
+        tried_by(tmp_path / "other.onnx", tmp_path / "results", {})
+    with pytest.raises(OnnxqError, match="no such folder"):
+        tried_by(small_model, tmp_path / "nowhere", {})
+    assert tried_by(small_model, None, {TRIED: "[{}]"}) == []
+    few = replace(loader, indices=range(10))
+    assert gather(asked, few).search.own is None  # measured on other images than those

@@ -71,6 +71,10 @@ class ImageFolder:
     def stamp(self, index: int) -> str:
         return file_stamp(self._items[index][0])
 
+    def file(self, index: int) -> Path:
+        """Of an image."""
+        return self._items[index][0]
+
 
 def has_images(root: Path) -> bool:
     """Whether images lie in a folder itself, which class folders do not go with."""

@@ -48,6 +48,10 @@ class ImageList:
     def stamp(self, index: int) -> str:
         return file_stamp(self._paths[index])
 
+    def file(self, index: int) -> Path:
+        """Of an image."""
+        return self._paths[index]
+
 
 def flat_folder(root: Path) -> ImageList:
     """All images in a folder and in those below it, without labels."""
