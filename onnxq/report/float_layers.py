@@ -9,10 +9,11 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from onnxq.core.feeds import Batch
+from onnxq.graph.clamps import CLAMPS
 from onnxq.graph.model_files import fixed_batch_size
+from onnxq.inspection.constants import constant_values
 from onnxq.inspection.quantized_graph import QuantizedGraph
 from onnxq.runtime.batches import on_device, run
 from onnxq.runtime.graph_session import leaves_last
@@ -26,13 +27,15 @@ class FloatLayer:
     """A layer with a constant weight.
 
     Attributes:
-        node: it. weight: its values. input: what it reads beside. products: for an image; None where it is not known.
+        node: it. weight: its values. input: what it reads beside. outputs: names of what it makes, before and behind a
+            ReLU. products: for an image.
     """
 
     node: onnx.NodeProto
     weight: NDArray[Any]
     input: str
-    products: int | None
+    outputs: tuple[str, ...]
+    products: int
 
 
 def float_layers(exact: onnx.ModelProto, batch: Batch, provider: str) -> list[FloatLayer]:
@@ -45,19 +48,33 @@ def float_layers(exact: onnx.ModelProto, batch: Batch, provider: str) -> list[Fl
         OnnxqError: the network cannot be run.
     """
     graph = QuantizedGraph(exact)
-    found = []
+    sides = []
     for node in graph.layers:
-        places = [place for place, name in enumerate(node.input[:2]) if name in graph.constants]
+        places = [place for place, name in enumerate(node.input[:2]) if graph.is_constant(name)]
         if len(places) == 1:
-            found.append(
-                (node, numpy_helper.to_array(graph.constants[node.input[places[0]]]), node.input[1 - places[0]])
-            )
+            sides.append((node, node.input[places[0]], node.input[1 - places[0]]))
+    weights = constant_values(exact, [name for _, name, _ in sides])
+    found = [(node, weight, read) for (node, _, read), weight in zip(sides, weights, strict=True)]
     few = batch if fixed_batch_size(exact) is not None else batch[:1]
     shapes = _shapes(exact, [name for node, _, read in found for name in (read, node.output[0])], few, provider)
     return [
-        FloatLayer(node, weight, read, _products(node, weight, shapes[read], shapes[node.output[0]], len(few)))
+        FloatLayer(
+            node,
+            weight,
+            read,
+            _names(graph, node),
+            _products(node, weight, shapes[read], shapes[node.output[0]], len(few)),
+        )
         for node, weight, read in found
     ]
+
+
+def _names(graph: QuantizedGraph, node: onnx.NodeProto) -> tuple[str, ...]:
+    """What a layer makes, and behind it what a ReLU or Clip alone makes of that: quantizers can stand for these."""
+    names = [node.output[0]]
+    while len(readers := graph.readers.get(names[-1], [])) == 1 and readers[0].op_type in CLAMPS:
+        names.append(readers[0].output[0])
+    return tuple(names)
 
 
 def _shapes(model: onnx.ModelProto, names: Sequence[str], batch: Batch, provider: str) -> Mapping[str, Shape]:
@@ -74,7 +91,7 @@ def _shapes(model: onnx.ModelProto, names: Sequence[str], batch: Batch, provider
     return shapes | {name: tuple(value.shape()) for name, value in there.items()}
 
 
-def _products(node: onnx.NodeProto, weight: NDArray[Any], read: Shape, made: Shape, images: int) -> int | None:
+def _products(node: onnx.NodeProto, weight: NDArray[Any], read: Shape, made: Shape, images: int) -> int:
     """Each weight is used once for each position of what is made: of ConvTranspose, of what is read."""
     if node.op_type == "MatMul":
         positions = prod(made[:-1])

@@ -45,9 +45,9 @@ def reported_layers(
     reads_of = {tensor.layer: tensor for tensor in reads} | {tensor.name: tensor for tensor in reads}
     layers = [node for node in graph.layers if graph.is_constant(weight_name(graph, node))]
     users = Counter(weight_name(graph, node) for node in layers)
-    by_name = {layer.node.name: layer for layer in exact}
-    by_output = {layer.node.output[0]: layer for layer in exact}
-    work = sum(layer.products or 0 for layer in exact)
+    by_name = {layer.node.name: layer for layer in exact if layer.node.name}
+    by_output = {name: layer for layer in exact for name in layer.outputs}
+    work = sum(layer.products for layer in exact)
     measured = {each.layer: each for each in compared}
     rows = []
     for node in layers:
@@ -68,7 +68,7 @@ def reported_layers(
                 reason=tensor.reason if tensor is not None else "",
                 values=_count(graph, own, name) / users[name],
                 size=_bytes(graph, own, name) / users[name] / max(file_bytes, 1),
-                work=twin.products / work if twin is not None and twin.products is not None and work else None,
+                work=twin.products / work if twin is not None and work else None,
                 weight=_seen_weight(twin.weight if twin is not None else None, own),
                 read=_seen_read(twin.input if twin is not None else "", read, statistics),
             )

@@ -162,7 +162,8 @@ def _bars(histogram: Histogram | None) -> dict[str, Any] | None:
 def _flips_heading(report: Report) -> str:
     shown = len(report.flips or ())
     first = f", the {shown} of which the float network is surest" if shown < report.flipped else ""
-    return f"{report.flipped} images have another class{first}"
+    count = "1 image has" if report.flipped == 1 else f"{report.flipped} images have"
+    return f"{count} another class{first}"
 
 
 def _flips(flips: Sequence[Flip]) -> str:

@@ -81,8 +81,10 @@ def _over_layers(source: Any, heading: str, columns: dict[str, str]) -> Any:
     figure = _figure(x_axis_label="layer", y_axis_label=heading, tools=f"tap,{TOOLS}", tooltips=tips)
     for name, colour in columns.items():
         label = {"legend_label": name} if len(columns) > 1 else {}
-        figure.line("place", name, source=source, color=colour, alpha=0.5, **label)
-        figure.scatter("place", name, source=source, color=colour, size=6, **label)
+        figure.line("place", name, source=source, color=colour, alpha=0.5, nonselection_alpha=0.5, **label)
+        figure.scatter(
+            "place", name, source=source, color=colour, size=6, nonselection_alpha=1, selection_line_width=6, **label
+        )
     if len(columns) > 1:
         _place_legend(figure)
     return figure

@@ -63,7 +63,7 @@ def test_counts_add_up(loader, small_model, other, count):
 
 
 def test_every_metric_adds_up():
-    check_adds_up(METRICS.names())
+    check_adds_up(("classification", "agreement", "distance", "detection", "segmentation", "ocr"))
 
 
 def box(corners, kind):
