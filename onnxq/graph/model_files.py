@@ -90,6 +90,11 @@ def files_beside(path: str | Path) -> list[Path]:
     return [Path(path).parent / name for name in dict.fromkeys(names)]
 
 
+def bytes_of(path: str | Path) -> int:
+    """Size of a model file, with those beside it that hold its weights."""
+    return sum(each.stat().st_size for each in (Path(path), *files_beside(path)))
+
+
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
     """All tensors of a model: initializers, constants of nodes, those of subgraphs and functions."""
     for field, value in message.ListFields():

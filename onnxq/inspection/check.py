@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import load_model
+from onnxq.graph.model_files import bytes_of, load_model
 from onnxq.inspection.optimized import optimized
 from onnxq.inspection.quantized_graph import QuantizedGraph
 from onnxq.inspection.report import Check, CheckedLayer
@@ -47,7 +47,7 @@ def check(path: str | Path, target: str = "onnxruntime") -> Check:
     return Check(
         target=target,
         opset=next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0),
-        bytes=_bytes_of(Path(path)),
+        bytes=bytes_of(path),
         load_seconds=made.seconds if made is not None else None,
         layers=tuple(CheckedLayer(node.name, node.op_type, why(node)) for node in graph.layers),
         others=made.others if made is not None else {},
@@ -63,11 +63,3 @@ def _name_nodes(model: onnx.ModelProto) -> None:
     for number, node in enumerate(model.graph.node):
         if not node.name or counts[node.name] > 1:
             node.name = f"{node.name or node.op_type}#{number}"  # a name that no exporter gives
-
-
-def _bytes_of(path: Path) -> int:
-    """Size of a file, with that of the files beside it that hold its weights."""
-    tensors = onnx.load(str(path), load_external_data=False).graph.initializer
-    entries = (entry for tensor in tensors for entry in tensor.external_data if entry.key == "location")
-    beside = {path.parent / entry.value for entry in entries}
-    return sum(each.stat().st_size for each in (path, *beside))

@@ -16,7 +16,7 @@ from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import evaluate
 from onnxq.evaluation.metrics import Chosen
-from onnxq.graph.model_files import fingerprint, load_model, metadata
+from onnxq.graph.model_files import bytes_of, fingerprint, load_model, metadata
 from onnxq.graph.understanding import understanding
 from onnxq.inspection.check import check
 from onnxq.inspection.report import Check
@@ -30,7 +30,7 @@ from onnxq.report.float_layers import float_layers
 from onnxq.report.layers import reported_layers
 from onnxq.report.search import search_of, tried_by
 from onnxq.report.speed import speeds
-from onnxq.report.summary import bytes_of, command_of, facts_of, notes_of, yaml_of
+from onnxq.report.summary import command_of, facts_of, notes_of, yaml_of
 
 USUAL_TARGET, USUAL_POINTS = "onnxruntime", "inputs"
 

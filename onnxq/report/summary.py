@@ -15,7 +15,7 @@ from onnxq._version import __version__
 from onnxq.comparison.compared import Comparison
 from onnxq.core.metadata_keys import CALIBRATION_IMAGES, IMAGES
 from onnxq.evaluation.evaluate import Evaluation
-from onnxq.graph.model_files import files_beside, load_model
+from onnxq.graph.model_files import bytes_of, load_model
 from onnxq.inspection.report import Check
 from onnxq.inspection.show import show
 from onnxq.recipe import Recipe
@@ -91,11 +91,6 @@ def notes_of(path: Path, checked: Check | None) -> tuple[str, ...]:
         others = ", ".join(f"{op} {count}" for op, count in sorted(checked.others.items(), key=lambda item: -item[1]))
         found.append(f"other operators in float: {others}")
     return (*found, *rest, *checked.problems, *show(path).notes)
-
-
-def bytes_of(path: Path) -> int:
-    """Of a file and of those beside it that hold its weights."""
-    return sum(each.stat().st_size for each in (path, *files_beside(path)))
 
 
 def yaml_of(made_by: Recipe) -> str:
