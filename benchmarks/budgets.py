@@ -4,8 +4,8 @@
 
 same-bytes    W3A8 with one width (8 bits at the ends), and a file of the same bytes by ``size``: images that differ
 drop          ``max_drop`` 1 on the calibration images: lost there and on the test images, seconds, evaluations
-correlation   30 random assignments of 2 to 8 bits: predicted effect and true distance on images held back; also of what
-              random output directions predict, and pairs of layers beside each alone (``predictors.py``)
+correlation   30 random assignments of 2 to 8 bits: predicted effect and true distance on images held back; with
+              ``--others`` also of what random output directions predict, and pairs of layers (``predictors.py``)
 sizes         files of three sizes by ``size``: how close they come
 TESTBED has ``models/`` and images as README of the project's testbed says.
 """
@@ -30,6 +30,7 @@ from onnxq.core.feeds import as_batch
 from onnxq.flow import measure_sensitivity
 from onnxq.graph.model_files import load_model, metadata, save_model
 from onnxq.recipe import Recipe
+from onnxq.refine.alone import effects_alone
 from onnxq.refine.sensitivity import left_over
 from onnxq.search.drop import Judge, smallest_within
 
@@ -108,14 +109,15 @@ def drop(network: Network, folder: Path) -> dict[str, Any]:
     }
 
 
-def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]:
+def correlation(network: Network, folder: Path, rounding: str, others: bool) -> dict[str, Any]:
     """Ranks of predicted effects and of true distances, of random assignments."""
     recipe = Recipe.of(weight_bits=4, act_bits=8, rounding=rounding)
     pairs = Pairs()
-    with patch("onnxq.refine.sensitivity.effects_alone", pairs):
+    with patch("onnxq.refine.sensitivity.effects_alone", pairs if others else effects_alone):
         known = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
-    with patch("onnxq.refine.sensitivity.effects_alone", effects_by_directions):
-        other = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
+    if others:
+        with patch("onnxq.refine.sensitivity.effects_alone", effects_by_directions):
+            other = measure_sensitivity(network.path, network.statistics, recipe, network.batches)
     random = np.random.default_rng(0)
     left = left_over(recipe.resolved().rounding, len(known.layers))
     predicted, each_alone, by_pairs, by_directions, true, plain = [], [], [], [], [], []
@@ -134,19 +136,17 @@ def correlation(network: Network, folder: Path, rounding: str) -> dict[str, Any]
         each_alone.append(
             sum(layer.effect(widths[layer.name]) / share for layer, share in zip(known.layers, left, strict=True))
         )
-        by_pairs.append(pairs.predicted(known, widths))
-        by_directions.append(other.predicted(widths))
-        plain.append(-sum(layer.weights * widths[layer.name] for layer in known.layers))
+        if others:
+            by_pairs.append(pairs.predicted(known, widths))
+            by_directions.append(other.predicted(widths))
+        plain.append(-1.0 * sum(layer.weights * widths[layer.name] for layer in known.layers))
+    ways: dict[str, list[float]] = {"": predicted, " where nothing is made up for": each_alone, " by bytes": plain}
+    if others:
+        ways |= {" with pairs of layers": by_pairs, " by random directions": by_directions}
     return {
         "rounding": rounding,
-        "rank correlation": _rank_correlation(predicted, true),
-        "rank correlation where nothing is made up for": _rank_correlation(each_alone, true),
-        "rank correlation with pairs of layers": _rank_correlation(by_pairs, true),
-        "rank correlation by random directions": _rank_correlation(by_directions, true),
-        "rank correlation of bytes": _rank_correlation(plain, true),
-        "predicted": predicted,
-        "predicted with pairs of layers": by_pairs,
-        "predicted by random directions": by_directions,
+        **{f"rank correlation{how}": _rank_correlation(values, true) for how, values in ways.items()},
+        **{f"predicted{how}": values for how, values in ways.items()},
         "decibels": [-value for value in true],
     }
 
@@ -182,6 +182,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
     parser.add_argument("--rounding", default="gptq", help="of correlation")
+    parser.add_argument("--others", action="store_true", help="correlation: also of what predicts otherwise")
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -193,7 +194,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
                 if part == "correlation":
-                    made = correlation(network, folder, given.rounding)
+                    made = correlation(network, folder, given.rounding, given.others)
                 else:
                     made = {"same-bytes": same_bytes, "drop": drop, "sizes": sizes}[part](network, folder)
             report[name][part] = made
