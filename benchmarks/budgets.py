@@ -32,7 +32,8 @@ from onnxq.graph.model_files import load_model, metadata, save_model
 from onnxq.recipe import Recipe
 from onnxq.refine.alone import effects_alone
 from onnxq.refine.sensitivity import left_over
-from onnxq.search.drop import Judge, smallest_within
+from onnxq.search.drop import smallest_within
+from onnxq.search.judge import Judge
 
 MODELS = ("squeezenet1_0", "efficientnet_lite0", "resnet20_cifar10", "resnet56_cifar10")
 PARTS = ("same-bytes", "drop", "correlation", "sizes")

@@ -24,7 +24,8 @@ from onnxq.recipe import Recipe
 from onnxq.recipe.rounding import Nearest
 from onnxq.runtime.providers import resolve_provider
 from onnxq.search.candidates import Candidate, Kept
-from onnxq.search.drop import Judge, smallest_within
+from onnxq.search.drop import smallest_within
+from onnxq.search.judge import Judge
 from onnxq.search.sweep import Job, digest_of
 from onnxq_cli.common import make_loader, options, progress, size_text, table
 
@@ -152,8 +153,10 @@ def within_drop(
     plain = quantize(model, found.statistics, at_four_bits(recipe), images=images.images, provider=provider)
     size, usual = (each.model.ByteSize() for each in (best, plain))
     compared = "smaller" if size < usual else "no smaller"
-    note = f"it is {compared} than with {USUAL} bits for all but the first and the last layer, {size_text(usual)}"
-    return replace(best, notes=(*best.notes, note))
+    notes = [f"it is {compared} than with {USUAL} bits for all but the first and the last layer, {size_text(usual)}"]
+    if not found.likely:
+        notes.append(f"it may lose more than {asked.most:g} on other images: these are too few to say, judge by more")
+    return replace(best, notes=(*best.notes, *notes))
 
 
 def chosen_widths(result: Quantized) -> str:
@@ -170,7 +173,7 @@ def chosen_widths(result: Quantized) -> str:
 
 def _say(candidate: Candidate) -> None:
     """A minute or more lies between two."""
-    click.echo(f"{candidate.bits:.2f} bits a weight: {candidate.lost:.2f} lost", err=True)
+    click.echo(f"{candidate.bits:.2f} bits a weight: {candidate.lost:.2f} ± {candidate.error:.2f} lost", err=True)
 
 
 def at_four_bits(recipe: Recipe) -> Recipe:
@@ -180,5 +183,5 @@ def at_four_bits(recipe: Recipe) -> Recipe:
 
 def candidates_table(tried: Sequence[Candidate]) -> str:
     """A line for each, as they were tried."""
-    rows = [[f"{each.bits:.2f}", size_text(each.size), f"{each.lost:.2f}"] for each in tried]
-    return table(["bits a weight", "size", "lost"], rows)
+    rows = [[f"{each.bits:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}"] for each in tried]
+    return table(["bits a weight", "size", "lost", "standard error"], rows)

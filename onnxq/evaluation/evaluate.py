@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,22 @@ class Tally:
     """One file, and what its metrics counted so far.
 
     Attributes:
-        seconds: inside ONNX Runtime.
+        chosen: its metrics. facts: what the file says of itself. metrics: what was counted since ``begin``.
+        seconds: inside ONNX Runtime, likewise.
     """
 
     path: Path
     session: ort.InferenceSession
-    metrics: list[Metric]
+    chosen: Sequence[Chosen]
+    facts: Mapping[str, str]
+    metrics: list[Metric] = field(default_factory=list)
     seconds: float = 0.0
+
+    def begin(self) -> None:
+        """Count from nothing on."""
+        self.metrics, self.seconds = [METRICS.parse(name) for name in self.chosen], 0.0
+        for metric in self.metrics:
+            metric.start(self.facts)
 
 
 @dataclass(frozen=True)
@@ -134,37 +143,55 @@ def tallied(
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[Tally], int]:
     """What metrics counted, for each file, and on how many images; as ``evaluate``."""
+    tallies = opened(paths, metrics, provider, native)
+    images = 0
+    for batch in batches:
+        count = take_batch(tallies, batch, images)
+        images += count
+        if progress:
+            progress(count)
+    return tallies, images
+
+
+def opened(
+    paths: Sequence[str | Path], metrics: Sequence[Chosen], provider: str, native: bool | None = None
+) -> list[Tally]:
+    """Files that are ready to run, with nothing counted; as ``evaluate``."""
     tallies = []
+    needs_facts = any(METRICS.parse(name).needs in KINDS for name in metrics)
     for path in map(Path, paths):
         if not path.is_file():
             raise OnnxqError(f"{path}: no such file")
-        own = [METRICS.parse(name) for name in metrics]
-        facts = metadata(load_model(path)) if any(metric.needs in KINDS for metric in own) else {}
-        for metric in own:
-            metric.start(facts)
-        tallies.append(Tally(path, make_session(path, provider, native=native), own))
-    images = 0
-    for batch in batches:
-        own_images = as_batch(batch.images)
-        labels = _labels(batch, len(own_images), tallies[0].metrics)
-        if not is_finite(own_images):
-            raise OnnxqError(f"NaN or infinite values in images {images} to {images + len(own_images) - 1}")
-        for tally in tallies:  # all files are on the same provider
-            check_batch(tally.session, own_images, str(tally.path))
-        images_there = on_device(own_images, tallies[0].session)
-        reference: list[NDArray[Any]] | None = None
-        for tally in tallies:
-            outputs = _run(tally, images_there)
-            reference = outputs if reference is None else reference
-            for metric in tally.metrics:
-                try:
-                    metric.update(outputs, reference, labels)
-                except OnnxqError as error:
-                    raise OnnxqError(f"{tally.path}: {error}") from error
-        images += len(own_images)
-        if progress:
-            progress(len(own_images))
-    return tallies, images
+        facts = metadata(load_model(path)) if needs_facts else {}
+        tally = Tally(path, make_session(path, provider, native=native), metrics, facts)
+        tally.begin()
+        tallies.append(tally)
+    return tallies
+
+
+def take_batch(tallies: Sequence[Tally], batch: Batch, before: int) -> int:
+    """Run files and count; how many images there are in it.
+
+    Args:
+        before: images, for what errors call those of this batch.
+    """
+    images = as_batch(batch.images)
+    labels = _labels(batch, len(images), tallies[0].metrics)
+    if not is_finite(images):
+        raise OnnxqError(f"NaN or infinite values in images {before} to {before + len(images) - 1}")
+    for tally in tallies:  # all files are on the same provider
+        check_batch(tally.session, images, str(tally.path))
+    images_there = on_device(images, tallies[0].session)
+    reference: list[NDArray[Any]] | None = None
+    for tally in tallies:
+        outputs = _run(tally, images_there)
+        reference = outputs if reference is None else reference
+        for metric in tally.metrics:
+            try:
+                metric.update(outputs, reference, labels)
+            except OnnxqError as error:
+                raise OnnxqError(f"{tally.path}: {error}") from error
+    return len(images)
 
 
 def distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:

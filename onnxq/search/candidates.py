@@ -9,6 +9,8 @@ from pathlib import Path
 from onnxq.core.files import replacing
 from onnxq.errors import OnnxqError
 
+KINDS = {"bits": float, "size": int, "lost": float, "error": float}
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -16,11 +18,18 @@ class Candidate:
 
     Attributes:
         bits: mean of a weight. size: bytes. lost: points of the metric, or percent of images that differ.
+        error: standard error of what is lost, by the choice of images.
     """
 
     bits: float
     size: int
     lost: float
+    error: float
+
+    @property
+    def likely(self) -> float:
+        """What it probably loses at most: what it gains is chance, and counts as nothing lost."""
+        return max(self.lost, 0.0) + self.error
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Kept:
         """What was found at so many bits, if it was."""
         try:
             content = json.loads(self._path(bits).read_text())
-            return Candidate(float(content["bits"]), int(content["size"]), float(content["lost"]))
+            return Candidate(*(kind(content[name]) for name, kind in KINDS.items()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -268,7 +268,7 @@ def test_without_bokeh(small_model):
 
 def test_what_a_search_tried(small_model, small_data, loader, tmp_path):
     result = made(small_model, loader, tmp_path / "q.onnx")
-    set_metadata(result.model, {TRIED: json.dumps([{"bits": 4.0, "size": 100, "lost": 0.5}])})
+    set_metadata(result.model, {TRIED: json.dumps([{"bits": 4.0, "size": 100, "lost": 0.5, "error": 0.1}])})
     onnxq.save_model(result.model, tmp_path / "q.onnx")
     report = gather(Asked(tmp_path / "q.onnx", small_model, ("distance",)), loader)
     assert [(each.name, each.bytes, each.value) for each in report.search.tried] == [("4.00 bits", 100, -0.5)]

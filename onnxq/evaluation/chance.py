@@ -1,0 +1,58 @@
+"""How much of what metrics say is chance: counts of batches, and what they say with some left out.
+
+A part of ``evaluation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from onnxq.data.loader import Batch
+from onnxq.evaluation.evaluate import opened, take_batch
+from onnxq.evaluation.metrics import Chosen
+from onnxq.evaluation.shards import Counted
+from onnxq.runtime.providers import provider_of
+
+GROUPS = 64  # at most: some metrics take a second to say what they counted
+Part = TypeVar("Part")
+
+
+def counted_by_batch(
+    paths: Sequence[Path],
+    batches: Iterable[Batch],
+    metrics: Sequence[Chosen],
+    provider: str,
+    progress: Callable[[int], None] | None = None,
+) -> list[Counted]:
+    """As ``evaluate``, each batch by itself."""
+    tallies = opened(paths, metrics, provider)
+    parts: list[Counted] = []
+    images = 0
+    for batch in batches:
+        for tally in tallies:
+            tally.begin()
+        count = take_batch(tallies, batch, images)
+        counts = tuple(tuple(metric.counted() for metric in tally.metrics) for tally in tallies)
+        seconds = tuple(tally.seconds for tally in tallies)
+        parts.append(Counted(count, counts, seconds, provider_of(tallies[0].session), ()))
+        images += count
+        if progress:
+            progress(count)
+    return parts
+
+
+def standard_error(parts: Sequence[Part], value: Callable[[list[Part]], float]) -> float:
+    """Of what a function says of all parts, from what it says with each of them left out in turn.
+
+    The delete-a-group jackknife (Quenouille 1956, Tukey 1958; Shao and Tu 1995, section 2.3), for parts of about one
+    size. Many parts are taken in groups, each spread over all. 0 where there is one part: nothing is known.
+    """
+    groups = min(len(parts), GROUPS)
+    if groups < 2:
+        return 0.0
+    without = [value([part for place, part in enumerate(parts) if place % groups != group]) for group in range(groups)]
+    return float(np.sqrt((groups - 1) * np.var(without)))
