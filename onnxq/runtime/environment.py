@@ -63,10 +63,8 @@ def inspect_environment() -> Environment:
         architectures = library_text("onnxq_cuda_architectures")
         if architectures:
             kernels.append(f"CUDA (compute capabilities {architectures}): {KERNELS}")
-        else:
-            advice.append(
-                "The native library has no CUDA kernels: reinstall where nvcc or its Python packages can be found."
-            )
+        elif "onnxruntime-gpu" in versions:
+            advice.append("The native library has no CUDA kernels: reinstall from sources with ONNXQ_CUDA=ON.")
     elif not advice:
         advice.append(
             "The native library was not built: operators run as function bodies (same results, slower). Install a C++ "
