@@ -8,7 +8,13 @@ SOURCES := pyproject.toml $(shell find custom_ops models -type f -not -path '*/_
 SANITIZED := build/sanitized
 ASAN = $(shell $${CXX:-g++} -print-file-name=libasan.so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
 
-.PHONY: demo test lint sanitize fuzz bench clean
+TRY := build/try
+# Tests that need neither torch nor another extra, for environments that have onnxq from a wheel.
+SMALL := $(addprefix tests/, allocation clipping core decide formats graph operators recipe rewrite rounding runtime test_flow.py)
+TOOLS := hypothesis pytest pytest-randomly pytest-xdist
+NATIVE := find custom_ops -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh'
+
+.PHONY: demo test lint format docs wheel lowest sanitize fuzz bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/onnxq demo
@@ -21,6 +27,33 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
+	$(NATIVE) | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(NATIVE) | xargs $(BIN)/clang-format -i
+
+# The pages of docs, with the reference of the API, in build/docs.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
+# For any Python 3 and glibc 2.28, in dist; it is tried in an environment of its own, whose PATH has no compiler.
+wheel: $(INSTALLED)
+	rm -rf dist build/wheel $(TRY)
+	ONNXQ_CUDA=OFF ONNXQ_REQUIRE_NATIVE=1 $(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --plat manylinux_2_28_$$(uname -m) --wheel-dir dist build/wheel/*.whl
+	$(PYTHON) -m venv $(TRY)
+	PATH=$(abspath $(TRY))/bin $(TRY)/bin/pip install --quiet "$$(ls dist/*.whl)[cpu]" $(TOOLS)
+	PATH=$(abspath $(TRY))/bin ONNXQ_REQUIRE_NATIVE=1 $(TRY)/bin/pytest --override-ini addopts= -q -n auto $(SMALL)
+
+# The lowest versions that pyproject.toml declares.
+lowest:
+	rm -rf $(TRY)
+	$(PYTHON) -m venv $(TRY)
+	$(TRY)/bin/pip install --quiet $$($(PYTHON) .ci/lowest.py) $(TOOLS)
+	ONNXQ_CUDA=OFF $(TRY)/bin/pip install --quiet --no-deps .
+	$(TRY)/bin/pytest --override-ini addopts= -q -n auto $(SMALL)
 
 # The operators' tests on kernels built for AddressSanitizer and UndefinedBehaviorSanitizer. (Leaks are Python's own.)
 sanitize: $(INSTALLED)

@@ -1,5 +1,5 @@
-// CUDA launch of y = f(channel)(x) for elementwise operators: 16-byte accesses where the layout allows them. y may be x:
-// a thread reads what it will write, and nothing else.
+// CUDA launch of y = f(channel)(x) for elementwise operators: 16-byte accesses where the layout allows them. y may be
+// x: a thread reads what it will write, and nothing else.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -20,9 +20,13 @@ __device__ __forceinline__ float load(__half value) { return __half2float(value)
 template <typename T>
 __device__ __forceinline__ T store(float value);
 template <>
-__device__ __forceinline__ float store<float>(float value) { return value; }
+__device__ __forceinline__ float store<float>(float value) {
+  return value;
+}
 template <>
-__device__ __forceinline__ __half store<__half>(float value) { return __float2half_rn(value); }
+__device__ __forceinline__ __half store<__half>(float value) {
+  return __float2half_rn(value);
+}
 
 // kWidth values in one access of 16 bytes or fewer.
 template <typename T, int kWidth>
@@ -49,8 +53,7 @@ struct Channels64 {
 // kWidth). Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
 template <typename T, int kWidth, typename Channels, typename Operator>
 __global__ void __launch_bounds__(kThreads)
-    elementwise_kernel(const Pack<T, kWidth>* x, Pack<T, kWidth>* y, int64_t packs,
-                       Channels channel_of, Operator op) {
+    elementwise_kernel(const Pack<T, kWidth>* x, Pack<T, kWidth>* y, int64_t packs, Channels channel_of, Operator op) {
   extern __shared__ float shared[];
   op.prepare(shared);
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
@@ -112,12 +115,12 @@ int launch_elementwise(const void* x, void* y, const ChannelShape& shape, const 
 }
 
 // Defines what ONNXQ_DECLARE_ELEMENTWISE declares for CUDA.
-#define ONNXQ_DEFINE_CUDA(name, Parameters, Operator, shared_bytes)                                             \
-  int name##_cuda_f32(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) {        \
-    return launch_elementwise<float>(x, y, shape, Operator{parameters}, shared_bytes, stream);                  \
-  }                                                                                                             \
-  int name##_cuda_f16(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) {        \
-    return launch_elementwise<__half>(x, y, shape, Operator{parameters}, shared_bytes, stream);                 \
+#define ONNXQ_DEFINE_CUDA(name, Parameters, Operator, shared_bytes)                                      \
+  int name##_cuda_f32(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) { \
+    return launch_elementwise<float>(x, y, shape, Operator{parameters}, shared_bytes, stream);           \
+  }                                                                                                      \
+  int name##_cuda_f16(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) { \
+    return launch_elementwise<__half>(x, y, shape, Operator{parameters}, shared_bytes, stream);          \
   }
 
 }  // namespace onnxq

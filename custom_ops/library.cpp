@@ -1,7 +1,6 @@
 // Entry points: what ONNX Runtime calls to register the operators, and what `onnxq info` asks.
-#include "onnxruntime_cxx_api.h"
-
 #include "cpu_isa.h"
+#include "onnxruntime_cxx_api.h"
 #include "operators.h"
 
 #define ONNXQ_EXPORT extern "C" __attribute__((visibility("default")))
@@ -29,9 +28,12 @@ ONNXQ_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtA
 // The instruction set that the CPU kernels use on this machine.
 ONNXQ_EXPORT const char* onnxq_cpu_isa() {
   switch (onnxq::best_isa()) {
-    case onnxq::Isa::avx512: return "AVX-512";
-    case onnxq::Isa::avx2: return "AVX2";
-    default: return "baseline";
+    case onnxq::Isa::avx512:
+      return "AVX-512";
+    case onnxq::Isa::avx2:
+      return "AVX2";
+    default:
+      return "baseline";
   }
 }
 

@@ -1,6 +1,5 @@
-#include "fake_quantize/kernels.h"
-
 #include "elementwise.cuh"
+#include "fake_quantize/kernels.h"
 
 namespace onnxq {
 

@@ -21,9 +21,14 @@ struct FakeQuantize : NothingBesides {
     const auto per_channel = [&](size_t input, const char* name) {
       return varies(dimensions(context, input), x, kName, name, axis);
     };
-    const bool scale = per_channel(1, "scale"), zero_point = per_channel(2, "zero_point"), bits = per_channel(3, "bits");
-    return {context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
-            context.GetInput(3).GetTensorData<int32_t>(), scale, zero_point, bits};
+    const bool scale = per_channel(1, "scale"), zero_point = per_channel(2, "zero_point"),
+               bits = per_channel(3, "bits");
+    return {context.GetInput(1).GetTensorData<float>(),
+            context.GetInput(2).GetTensorData<float>(),
+            context.GetInput(3).GetTensorData<int32_t>(),
+            scale,
+            zero_point,
+            bits};
   }
 
   static auto cpu_f32() { return ONNXQ_DISPATCH(fake_quantize_f32); }

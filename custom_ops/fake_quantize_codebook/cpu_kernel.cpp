@@ -1,8 +1,7 @@
-// Compiled once for each instruction set. The levels whose bound lies below a value are taken one after the other, over a
-// block of values: that vectorizes, where halving does not, and ends at the same level.
-#include "fake_quantize_codebook/kernels.h"
-
+// Compiled once for each instruction set. The levels whose bound lies below a value are taken one after the other, over
+// a block of values: that vectorizes, where halving does not, and ends at the same level.
 #include "cpu_isa.h"
+#include "fake_quantize_codebook/kernels.h"
 
 namespace onnxq {
 namespace {

@@ -1,6 +1,5 @@
-#include "fake_quantize_codebook/kernels.h"
-
 #include "elementwise.cuh"
+#include "fake_quantize_codebook/kernels.h"
 
 namespace onnxq {
 namespace {

@@ -13,9 +13,7 @@ struct FakeQuantizeCodebook {
 
   explicit FakeQuantizeCodebook(const OrtKernelInfo*) {}
 
-  static ONNXTensorElementDataType input_type(size_t) {
-    return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-  }
+  static ONNXTensorElementDataType input_type(size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
 
   static Parameters parse(const Ort::KernelContext& context, const Dimensions& x, int64_t& axis) {
     const Dimensions levels = dimensions(context, 2);

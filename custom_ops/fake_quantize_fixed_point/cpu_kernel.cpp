@@ -1,7 +1,6 @@
 // Compiled once for each instruction set.
-#include "fake_quantize_fixed_point/kernels.h"
-
 #include "cpu_isa.h"
+#include "fake_quantize_fixed_point/kernels.h"
 
 namespace onnxq {
 

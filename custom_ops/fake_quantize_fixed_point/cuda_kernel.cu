@@ -1,6 +1,5 @@
-#include "fake_quantize_fixed_point/kernels.h"
-
 #include "elementwise.cuh"
+#include "fake_quantize_fixed_point/kernels.h"
 
 namespace onnxq {
 

@@ -1,7 +1,7 @@
 #include "cpu_isa.h"
 #include "elementwise_op.h"
-#include "fixed_point_format.h"
 #include "fake_quantize_fixed_point/kernels.h"
+#include "fixed_point_format.h"
 #include "operators.h"
 
 namespace onnxq {
@@ -14,9 +14,7 @@ struct FakeQuantizeFixedPoint : NothingBesides {
 
   explicit FakeQuantizeFixedPoint(const OrtKernelInfo* info) : format(read_format(info, kName)) {}
 
-  static ONNXTensorElementDataType input_type(size_t) {
-    return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
-  }
+  static ONNXTensorElementDataType input_type(size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32; }
 
   Parameters parse(const Ort::KernelContext& context, const Dimensions& x, int64_t& axis) const {
     const bool per_channel = varies(dimensions(context, 1), x, kName, "fraction_bits", axis);

@@ -1,7 +1,6 @@
 // Compiled once for each instruction set.
-#include "fake_quantize_mid_tread/kernels.h"
-
 #include "cpu_isa.h"
+#include "fake_quantize_mid_tread/kernels.h"
 
 namespace onnxq {
 

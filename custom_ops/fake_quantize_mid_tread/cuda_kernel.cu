@@ -1,6 +1,5 @@
-#include "fake_quantize_mid_tread/kernels.h"
-
 #include "elementwise.cuh"
+#include "fake_quantize_mid_tread/kernels.h"
 
 namespace onnxq {
 

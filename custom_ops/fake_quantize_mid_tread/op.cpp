@@ -13,17 +13,19 @@ struct FakeQuantizeMidTread : NothingBesides {
 
   explicit FakeQuantizeMidTread(const OrtKernelInfo*) {}
 
-  static ONNXTensorElementDataType input_type(size_t) {
-    return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-  }
+  static ONNXTensorElementDataType input_type(size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
 
   static Parameters parse(const Ort::KernelContext& context, const Dimensions& x, int64_t& axis) {
     const auto per_channel = [&](size_t input, const char* name) {
       return varies(dimensions(context, input), x, kName, name, axis);
     };
     const bool scale = per_channel(1, "scale"), first = per_channel(2, "first"), last = per_channel(3, "last");
-    return {context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
-            context.GetInput(3).GetTensorData<float>(), scale, first, last};
+    return {context.GetInput(1).GetTensorData<float>(),
+            context.GetInput(2).GetTensorData<float>(),
+            context.GetInput(3).GetTensorData<float>(),
+            scale,
+            first,
+            last};
   }
 
   static auto cpu_f32() { return ONNXQ_DISPATCH(mid_tread_f32); }

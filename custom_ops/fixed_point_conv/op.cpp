@@ -50,11 +50,9 @@ struct Kernel {
     const int64_t out_h = output(x[2], pads[0] + pads[2], w[2], 0), out_w = output(x[3], pads[1] + pads[3], w[3], 1);
     int64_t values = 1;
     for (int64_t size : {x[0], w[0], out_h, out_w})
-      if (__builtin_mul_overflow(values, size, &values) || values > kMostValues)
-        fail(kName, "the output is too large");
-    return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], w[3], out_h,
-            out_w, strides[0], strides[1], pads[0], pads[1], dilations[0],
-            dilations[1], group};
+      if (__builtin_mul_overflow(values, size, &values) || values > kMostValues) fail(kName, "the output is too large");
+    return {x[0],  x[1],       x[2],       x[3],    w[0],    w[1],         w[2],         w[3], out_h,
+            out_w, strides[0], strides[1], pads[0], pads[1], dilations[0], dilations[1], group};
   }
 
   void Compute(OrtKernelContext* raw) {
@@ -66,9 +64,13 @@ struct Kernel {
     if (count(2) != outputs || (count(3) != 1 && count(3) != outputs))
       fail(kName, "bias must have a value for each output channel, and fraction_bits too, or one for all");
     const Values out{shape.batch, shape.outputs, shape.out_h, shape.out_w};
-    const FixedPointConvCall call{shape, format, context.GetInput(0).GetTensorData<float>(),
-                                  context.GetInput(1).GetTensorData<float>(), context.GetInput(2).GetTensorData<float>(),
-                                  context.GetInput(3).GetTensorData<int32_t>(), count(3) != 1,
+    const FixedPointConvCall call{shape,
+                                  format,
+                                  context.GetInput(0).GetTensorData<float>(),
+                                  context.GetInput(1).GetTensorData<float>(),
+                                  context.GetInput(2).GetTensorData<float>(),
+                                  context.GetInput(3).GetTensorData<int32_t>(),
+                                  count(3) != 1,
                                   context.GetOutput(0, out).GetTensorMutableData<float>()};
     if constexpr (kProvider == Provider::cpu) {
       const auto kernel = ONNXQ_DISPATCH(fixed_point_conv);

@@ -1,14 +1,13 @@
 // Compiled once for each instruction set; the loops are written for the compiler to vectorize.
-#include "observe/kernels.h"
-
 #include "arithmetic.h"
 #include "cpu_isa.h"
+#include "observe/kernels.h"
 
 namespace onnxq {
 namespace {
 
 constexpr int64_t kBlock = 512;  // values whose bins are computed together before they are counted
-constexpr int64_t kLanes = 16;     // sums that are added to in turn
+constexpr int64_t kLanes = 16;   // sums that are added to in turn
 constexpr int kTables = 4;       // separate tables: equal neighbours must not wait for each other's count
 
 // Extremes as integers in the order of floats, -NaN < -Inf < ... < -0 < +0 < ... < +Inf < +NaN: unlike a float
@@ -112,7 +111,8 @@ void ONNXQ_KERNEL(observe_channel)(const float* x, ObserveShape shape, int64_t c
   out.sum[channel] = clean ? sum_of(totals.sum, anchor) : __builtin_nan("");
   out.sum_squares[channel] = clean ? square_sum_of(totals.squares, anchor) : __builtin_nan("");
   int32_t* row = out.histogram + channel * kBins;
-  for (int b = 0; b < kBins; ++b) row[b] = tables[b] + tables[kBins + b] + tables[2 * kBins + b] + tables[3 * kBins + b];
+  for (int b = 0; b < kBins; ++b)
+    row[b] = tables[b] + tables[kBins + b] + tables[2 * kBins + b] + tables[3 * kBins + b];
 }
 
 }  // namespace onnxq

@@ -32,7 +32,9 @@ __device__ __forceinline__ float decode(uint32_t code) {
 constexpr long long kNonFinite = -(1LL << 62);
 constexpr long long kNonFiniteLimit = -(1LL << 61);
 
-__device__ __forceinline__ unsigned long long* totals(double* sums) { return reinterpret_cast<unsigned long long*>(sums); }
+__device__ __forceinline__ unsigned long long* totals(double* sums) {
+  return reinterpret_cast<unsigned long long*>(sums);
+}
 __device__ __forceinline__ uint32_t* codes(float* extremes) { return reinterpret_cast<uint32_t*>(extremes); }
 
 __global__ void __launch_bounds__(kThreads) start(ObserveShape shape, ObserveOutputs out) {

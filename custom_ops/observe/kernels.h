@@ -21,7 +21,8 @@ struct ObserveOutputs {
 };
 
 // CPU: one channel.
-#define ONNXQ_DECLARE(isa) void observe_channel_##isa(const float* x, ObserveShape shape, int64_t channel, ObserveOutputs out);
+#define ONNXQ_DECLARE(isa) \
+  void observe_channel_##isa(const float* x, ObserveShape shape, int64_t channel, ObserveOutputs out);
 ONNXQ_DECLARE(baseline)
 ONNXQ_DECLARE(avx2)
 ONNXQ_DECLARE(avx512)
