@@ -44,7 +44,7 @@ wheel: $(INSTALLED)
 	ONNXQ_CUDA=OFF ONNXQ_REQUIRE_NATIVE=1 $(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --plat manylinux_2_28_$$(uname -m) --wheel-dir dist build/wheel/*.whl
 	$(PYTHON) -m venv $(TRY)
-	PATH=$(abspath $(TRY))/bin $(TRY)/bin/pip install --quiet "$$(ls dist/*.whl)[cpu]" $(TOOLS)
+	PATH=$(abspath $(TRY))/bin $(TRY)/bin/pip install --quiet "$$(ls dist/*.whl)[cpu,kmeans]" $(TOOLS)
 	PATH=$(abspath $(TRY))/bin ONNXQ_REQUIRE_NATIVE=1 $(TRY)/bin/pytest --override-ini addopts= -q -n auto $(SMALL)
 
 # The lowest versions that pyproject.toml declares.

@@ -64,8 +64,8 @@ class Statistics:
         fingerprint: of the model that was observed (``onnxq.graph.model_files.fingerprint``).
         images: how many were seen.
         tensors: by name.
-        moving: by name, the moving average over batches of a percentile of |x|, float64 [C + 1]: of each channel, and
-            of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
+        moving: by name, the moving average over batches of a percentile of ``|x|``, float64 [C + 1]: of each channel,
+            and of the whole tensor. Empty unless asked for. It depends on the order and the size of batches.
         moving_percentile: that percentile.
         origin: how they were made.
         averages: means over batches of extremes and moments, if they were asked for.

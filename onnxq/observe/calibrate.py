@@ -96,8 +96,8 @@ def calibrate(
         native: see ``onnxq.session_options``.
         points: where quantizers will be (``Recipe.points``), by name or as an object.
         preprocessing: of the images, as metadata (``Preprocessing.to_metadata``); the statistics remember it.
-        moving_percentile: also keep the moving average over batches of this percentile of |x|, each new batch counting
-            for a tenth (for the clipping rule ``moving-percentile``).
+        moving_percentile: also keep the moving average over batches of this percentile of ``|x|``, each new batch
+            counting for a tenth (for the clipping rule ``moving-percentile``).
         batch_averages: also keep means over batches of extremes and moments (for activations ``over`` batches).
         progress: called after each batch with the number of its images.
 
