@@ -133,7 +133,9 @@ def main() -> None:
     for page in stale:
         if not given.check:
             page.write_text(documented(page.read_text()))
-        print(f"{page.relative_to(ROOT)}: {'not up to date: python benchmarks/document.py' if given.check else 'written'}")
+        print(
+            f"{page.relative_to(ROOT)}: {'not up to date: python benchmarks/document.py' if given.check else 'written'}"
+        )
     if given.check and stale:
         sys.exit(1)
 

@@ -31,7 +31,7 @@ from onnxq_cli.common import make_loader, options, progress, size_text, table
 
 USUAL = 4  # bits, of what people compare with
 UNITS = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-WITHOUT_LABELS = ("agreement",)
+BY_AGREEMENT = ("agreement",)  # without labels
 
 
 def bytes_of(text: str) -> float:
@@ -107,7 +107,7 @@ class Drop:
             return (metric_name(self.metric),)
         if self.task is not None:
             return TASKS[self.task].metrics
-        return DEFAULT if judging.dataset.class_count else WITHOUT_LABELS
+        return DEFAULT if judging.dataset.class_count else BY_AGREEMENT
 
 
 def within_drop(

@@ -23,7 +23,7 @@ from onnxq.evaluation.code_rates import CodeRate, code_rates, mean_rate
 from onnxq.evaluation.decoding import DECODERS
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.evaluation.given_metric import metric_name
-from onnxq.evaluation.metrics import DEFAULT, Chosen
+from onnxq.evaluation.metrics import DEFAULT, Chosen, usual_metrics
 from onnxq.evaluation.metrics.classification import least_top1
 from onnxq.evaluation.plausible import doubt
 from onnxq.evaluation.tasks import TASKS
@@ -120,7 +120,7 @@ def command(
         tuple(dict.fromkeys(map(metric_name, metrics)))
         or (chosen_task.metrics if chosen_task is not None else ())
         or _asked_for(facts)
-        or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
+        or usual_metrics(loader.dataset.class_count)
     )
     chosen = with_parameters(names, {"detection": {"decode": decode}, "ocr": {"characters": characters}})
     if not loading["preset"]:
@@ -242,7 +242,6 @@ def rates_table(rates: list[CodeRate]) -> str:
 
 
 ENOUGH = 50  # images, to say that a network does not work
-WITHOUT_LABELS = ("distance",)
 HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "differs": "differs", "mAP": "mAP %", "mAP50": "mAP50 %",
             "mIoU": "mIoU %", "pixels": "pixels %", "characters": "characters %", "lines": "lines %"}  # fmt: skip
 PERCENT = ("differs",)

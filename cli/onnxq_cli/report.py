@@ -10,7 +10,7 @@ import click
 from onnxq.core.files import replacing
 from onnxq.core.statistics import Statistics
 from onnxq.evaluation.given_metric import metric_name
-from onnxq.evaluation.metrics import DEFAULT
+from onnxq.evaluation.metrics import usual_metrics
 from onnxq.report.gather import Asked, gather
 from onnxq.report.page import page
 from onnxq.report.plots import check_installed
@@ -24,7 +24,6 @@ from onnxq_cli.common import (
     report_skipped,
     size_text,
 )
-from onnxq_cli.eval import WITHOUT_LABELS
 
 
 @click.command("report")
@@ -59,7 +58,7 @@ def command(
     check_outputs(output, models=[quantized, reference], inputs=[data, stats, loading["classes"], *metrics])
     statistics = Statistics.load(stats) if stats is not None else None
     loader = make_loader(reference, data, "test", images, provider, statistics=statistics, **loading)
-    names = tuple(map(metric_name, metrics)) or (DEFAULT if loader.dataset.class_count else WITHOUT_LABELS)
+    names = tuple(map(metric_name, metrics)) or usual_metrics(loader.dataset.class_count)
     folder = Path(sweep) if sweep is not None else None
     asked = Asked(Path(quantized), Path(reference), names, statistics, folder, provider)
     with progress("looking", asked.passes * len(loader)) as update:

@@ -14,7 +14,7 @@ from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
-from onnxq.evaluation.metrics import DEFAULT
+from onnxq.evaluation.metrics import usual_metrics
 from onnxq.flow import measure_sensitivity, passes_of
 from onnxq.recipe.files import load_recipe
 from onnxq.recipe.rounding import Nearest
@@ -32,7 +32,7 @@ from onnxq_cli.common import (
     table,
     write_json,
 )
-from onnxq_cli.eval import WITHOUT_LABELS, metric_cells, metric_headings
+from onnxq_cli.eval import metric_cells, metric_headings
 from onnxq_cli.logs import Logs, Row
 
 SEEN = 256  # images, to measure sensitivities on
@@ -115,8 +115,7 @@ def command(
     if passes_of(asked, statistics):
         raise OnnxqError(f"`recipe` {recipe}: its `steps` look at images, and search quantizes without: leave them out")
     loader = make_loader(model, data, "test", images, provider, statistics=statistics, **loading)
-    usual = DEFAULT if loader.dataset.class_count else WITHOUT_LABELS
-    chosen_metrics = load_recipe(recipe).metrics or usual
+    chosen_metrics = load_recipe(recipe).metrics or usual_metrics(loader.dataset.class_count)
     logs = Logs(csv_path, None, chosen_metrics)
     logs.check()
     trials = Trials(Path(model), statistics, loader, chosen_metrics, provider)

@@ -11,7 +11,7 @@ import click
 
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.given_metric import metric_name
-from onnxq.evaluation.metrics import DEFAULT, METRICS
+from onnxq.evaluation.metrics import METRICS, usual_metrics
 from onnxq.figures.base import FIGURES, SUFFIXES, save_figure
 from onnxq.search.sweep import Job, Plan, Result, best_first, digest_of, do_job, failure, known_result, read_plan
 from onnxq_cli.common import (
@@ -26,7 +26,7 @@ from onnxq_cli.common import (
     write_json,
 )
 from onnxq_cli.engines import check_engine, engine_options, here, on_ray
-from onnxq_cli.eval import HEADINGS, WITHOUT_LABELS
+from onnxq_cli.eval import HEADINGS
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _loaders(setting: Setting, job: Job) -> tuple[Any, Any]:
 
 
 def _metrics(setting: Setting, classes: int) -> tuple[str, ...]:
-    return tuple(map(metric_name, setting.metrics)) or (DEFAULT if classes else WITHOUT_LABELS)
+    return tuple(map(metric_name, setting.metrics)) or usual_metrics(classes)
 
 
 def _digest(setting: Setting, job: Job) -> str:

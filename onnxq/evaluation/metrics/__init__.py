@@ -27,7 +27,14 @@ __all__ = [
     "Segmentation",
     "Target",
     "Text",
+    "usual_metrics",
 ]
 
 Chosen = str | Mapping[str, object]  # a metric by its name, or the name with parameters
 DEFAULT = ("classification", "agreement")
+WITHOUT_LABELS = ("distance",)
+
+
+def usual_metrics(classes: int) -> tuple[str, ...]:
+    """What is measured unless asked otherwise, on data of so many classes; of 0 where there are no labels."""
+    return DEFAULT if classes else WITHOUT_LABELS
