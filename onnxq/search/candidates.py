@@ -26,11 +26,6 @@ class Candidate:
     lost: float
     error: float
 
-    @property
-    def likely(self) -> float:
-        """What it probably loses at most: what it gains is chance, and counts as nothing lost."""
-        return max(self.lost, 0.0) + self.error
-
 
 @dataclass(frozen=True)
 class Kept:

@@ -21,7 +21,7 @@ from onnxq.recipe import Recipe
 from onnxq.recipe.steps import behind_budget
 from onnxq.search.candidates import Candidate, Kept
 from onnxq.search.judge import Judge, Stage, how_many, silent
-from onnxq.search.next_bits import chosen, next_bits
+from onnxq.search.next_bits import chosen, is_probable, next_bits
 
 EVALUATIONS = 8
 
@@ -104,4 +104,4 @@ def smallest_within(
             best = made(found.bits)
     if best is not None:
         set_metadata(best.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
-    return Found(best, found is not None and found.likely <= most, tried, seen)
+    return Found(best, found is not None and is_probable(tried, found, most), tried, seen)

@@ -1,7 +1,8 @@
 """Which file a search makes next, and which of those it made is the one. A part of ``search``.
 
-What is lost is known up to chance: it is judged on few images. A file is taken where what it loses and one standard
-error of that are within what may be lost; what it gains beside the float network is chance and counts as nothing lost.
+What is lost is known up to chance: it is judged on few images. All files that were tried tell of each other: the error
+of weights, and with it the share of images that change, halves with each bit. So one number, what is lost at 4 bits, is
+estimated from all of them, and a file taken where it loses little enough one standard error above that estimate.
 """
 
 from __future__ import annotations
@@ -13,34 +14,60 @@ from onnxq.search.candidates import Candidate
 
 FIRST, LEAST, MOST = 4.0, 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
-EDGE = 0.25  # of what is left, that the next file stays away from both its ends: it always shrinks
+EDGE = 0.25  # of the interval in question, that the next file stays away from its lower end: it always shrinks
+SURE = 0.1  # of what may be lost: no loss is known better
+
+
+def enough_bits(tried: Sequence[Candidate], most: float) -> float:
+    """At which files probably lose ``most``: by weighted least squares and one standard error.
+
+    What a file gains beside the float network is chance, as quantizing gains nothing: the estimate is not below zero.
+    Files are judged on the same images, so that their errors go together and do not shrink with their number.
+    """
+    weighed = []
+    for each in tried:
+        share, error = 2 ** (FIRST - each.bits), max(each.error, SURE * most, 1e-9)  # of what is lost at 4 bits
+        weighed.append((each.lost / share, error / share, (share / error) ** 2))
+    weights = sum(weight for _, _, weight in weighed)
+    lost = sum(lost * weight for lost, _, weight in weighed) / weights
+    error = sum(error * weight for _, error, weight in weighed) / weights
+    return FIRST + math.log2((max(lost, 0.0) + error) / max(most, 1e-9))
 
 
 def chosen(tried: Sequence[Candidate], most: float) -> Candidate | None:
     """The one of the fewest bits that probably loses at most ``most``; else the one of the most bits that may."""
-    if probable := [each for each in tried if each.likely <= most]:
+    if probable := _probable(tried, most):
         return min(probable, key=lambda each: each.bits)
     return max((each for each in tried if each.lost <= most), key=lambda each: each.bits, default=None)
 
 
+def is_probable(tried: Sequence[Candidate], found: Candidate, most: float) -> bool:
+    """Whether a file probably loses at most ``most``, by its own loss and by what all tell."""
+    return found in _probable(tried, most)
+
+
 def next_bits(tried: Sequence[Candidate], most: float) -> float | None:
-    """By bisection, at the place where the last file's loss, which halves with each bit, would be ``most``.
+    """Where files are just good enough, by all that were tried.
 
     Returns:
         None where the one that is chosen is close to the smallest.
     """
     if not tried:
         return FIRST
-    last = tried[-1]
-    high = min((each.bits for each in tried if each.likely <= most), default=None)
-    low = max((each.bits for each in tried if each.likely > most), default=LEAST)
-    guess = last.bits + math.log2(max(last.likely, 1e-3) / max(most, 1e-3))
+    enough = enough_bits(tried, most)
+    high = min((each.bits for each in _probable(tried, most)), default=None)
+    low = max((each.bits for each in tried if high is None or each.bits < high), default=LEAST)
     if high is None:
         if low >= MOST:
             return None
         least = low + CLOSE * 2 ** (len(tried) - 1)  # where the loss does not shrink as guessed, it goes on faster
-        return MOST if max(guess, least) > MOST - CLOSE else round(max(guess, least), 2)
-    if high - low < CLOSE or (last.bits == high and guess > high - CLOSE):
-        return None
-    margin = EDGE * (high - low)
-    return round(min(max(guess, low + margin), high - margin), 2)
+        return MOST if max(enough, least) > MOST - CLOSE else round(max(enough, least), 2)
+    wanted = max(enough, low + EDGE * (high - low), LEAST)
+    return None if high - wanted < CLOSE else round(wanted, 2)
+
+
+def _probable(tried: Sequence[Candidate], most: float) -> list[Candidate]:
+    if not tried:
+        return []
+    enough = enough_bits(tried, most)
+    return [each for each in tried if each.lost <= most and each.bits >= enough - 0.01]
