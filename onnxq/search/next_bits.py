@@ -2,7 +2,7 @@
 
 What is lost is known up to chance: it is judged on few images. All files that were tried tell of each other: the error
 of weights, and with it the share of images that change, halves with each bit. So one number, what is lost at 4 bits, is
-estimated from all of them, and a file taken where it loses little enough one standard error above that estimate.
+estimated from all of them, and a file taken where it loses little enough at the upper end of that estimate.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from onnxq.search.candidates import Candidate
 FIRST, LEAST, MOST = 4.0, 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
 EDGE = 0.25  # of the interval in question, that the next file stays away from its lower end: it always shrinks
-SURE = 0.1  # of what may be lost: no loss is known better
+SURE = 1.645  # standard errors: 95 of 100 files lose less
+LEAST_ERROR = 0.1  # of what may be lost: no loss is known better
 
 
 def enough_bits(tried: Sequence[Candidate], most: float) -> float:
-    """At which files probably lose ``most``: by weighted least squares and one standard error.
+    """At which files probably lose ``most``: by weighted least squares, with 95 % confidence.
 
     What a file gains beside the float network is chance, as quantizing gains nothing: the estimate is not below zero.
     Files are judged on the same images, so that their errors go together and do not shrink with their number.
     """
     weighed = []
     for each in tried:
-        share, error = 2 ** (FIRST - each.bits), max(each.error, SURE * most, 1e-9)  # of what is lost at 4 bits
+        share, error = 2 ** (FIRST - each.bits), max(each.error, LEAST_ERROR * most, 1e-9)  # of what is lost at 4 bits
         weighed.append((each.lost / share, error / share, (share / error) ** 2))
     weights = sum(weight for _, _, weight in weighed)
     lost = sum(lost * weight for lost, _, weight in weighed) / weights
     error = sum(error * weight for _, error, weight in weighed) / weights
-    return FIRST + math.log2((max(lost, 0.0) + error) / max(most, 1e-9))
+    return FIRST + math.log2((max(lost, 0.0) + SURE * error) / max(most, 1e-9))
 
 
 def chosen(tried: Sequence[Candidate], most: float) -> Candidate | None:
