@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onnxq.export.torchvision import export_model
     from onnxq.flow import Quantized, quantize
     from onnxq.graph.expand import expand
-    from onnxq.graph.model_files import load_model, save_model
+    from onnxq.graph.model_files import load_model, metadata, save_model
     from onnxq.inspection.check import check
     from onnxq.inspection.show import show
     from onnxq.observe.calibrate import calibrate
@@ -56,6 +56,7 @@ _HOME = {
     "get_library_path": "runtime.library",
     "load_model": "graph.model_files",
     "load_recipe": "recipe.files",
+    "metadata": "graph.model_files",
     "open_dataset": "data.datasets",
     "quantize": "flow",
     "save_model": "graph.model_files",
@@ -85,6 +86,7 @@ __all__ = [
     "get_library_path",
     "load_model",
     "load_recipe",
+    "metadata",
     "open_dataset",
     "quantize",
     "save_model",
