@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from onnxq.data.loader import Batch
+from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import opened, take_batch
 from onnxq.evaluation.metrics import Chosen
 from onnxq.evaluation.shards import Counted
@@ -45,14 +46,33 @@ def counted_by_batch(
     return parts
 
 
-def standard_error(parts: Sequence[Part], value: Callable[[list[Part]], float]) -> float:
+def standard_error(parts: Sequence[Part], value: Callable[[list[Part]], float], sizes: Sequence[int]) -> float:
     """Of what a function says of all parts, from what it says with each of them left out in turn.
 
-    The delete-a-group jackknife (Quenouille 1956, Tukey 1958; Shao and Tu 1995, section 2.3), for parts of about one
-    size. Many parts are taken in groups, each spread over all. 0 where there is one part: nothing is known.
+    The delete-a-group jackknife for groups of different sizes (Busing, Meijer, van der Leeden 1999). Many parts are
+    taken in groups, each spread over all. Groups without which nothing can be said are passed over.
+
+    Args:
+        sizes: of the parts, in images.
+
+    Returns:
+        0 where there is one part: nothing is known.
     """
-    groups = min(len(parts), GROUPS)
-    if groups < 2:
+    count = min(len(parts), GROUPS)
+    if count < 2:
         return 0.0
-    without = [value([part for place, part in enumerate(parts) if place % groups != group]) for group in range(groups)]
-    return float(np.sqrt((groups - 1) * np.var(without)))
+    whole, images = value(list(parts)), sum(sizes)
+    found = []
+    for group in range(count):
+        try:
+            without = value([part for place, part in enumerate(parts) if place % count != group])
+        except OnnxqError:  # the metric makes no sense of the rest
+            continue
+        if np.isfinite(without):
+            found.append((images / sum(sizes[group::count]), without))
+    if len(found) < 2:
+        return 0.0
+    ratios, values = np.array(found).T
+    centre = len(found) * whole - np.sum((1 - 1 / ratios) * values)
+    pseudo = ratios * whole - (ratios - 1) * values
+    return float(np.sqrt(np.mean((pseudo - centre) ** 2 / (ratios - 1))))

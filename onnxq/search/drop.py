@@ -65,7 +65,7 @@ def smallest_within(
     Raises:
         OnnxqError: as ``onnxq.quantize`` and ``onnxq.evaluate``.
     """
-    best: Quantized | None = None
+    best: tuple[Candidate, Quantized | None] | None = None  # None where a former run has made it
     tried: list[Candidate] = []
     count = how_many(images)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,10 +98,11 @@ def smallest_within(
             if said is not None:
                 said(candidate)
             if chosen(tried, most) is candidate:
-                best = result
+                best = candidate, result
         found = chosen(tried, most)
-        if found is not None and best is None:  # a former run has made it
-            best = made(found.bits)
-    if best is not None:
-        set_metadata(best.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
-    return Found(best, found is not None and is_probable(tried, found, most), tried, seen)
+        model = best[1] if best is not None and best[0] is found else None
+        if found is not None and model is None:  # what came later may have brought an earlier one back
+            model = made(found.bits)
+    if model is not None:
+        set_metadata(model.model, {TRIED: json.dumps([asdict(candidate) for candidate in tried])})
+    return Found(model, found is not None and is_probable(tried, found, most), tried, seen)

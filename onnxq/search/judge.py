@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -74,7 +75,10 @@ class Judge:
         if not compares and not self._float:
             self._float.extend(self._counted([self.path], metric))
         own = self._counted([self.path, file] if compares else [file], metric)
-        parts = list(zip(own if compares else self._float, own, strict=True))
+        exact_parts = own if compares else self._float
+        if [part.images for part in exact_parts] != [part.images for part in own]:
+            raise OnnxqError("the data to judge on must be the same batches each time: another pass had other ones")
+        parts = list(zip(exact_parts, own, strict=True))
 
         def value(some: Sequence[tuple[Counted, Counted]]) -> float:
             made = _value(metric, [part for _, part in some])
@@ -83,7 +87,10 @@ class Judge:
             exact = _value(metric, [part for part, _ in some])
             return made - exact if METRICS.parse(metric).fewer_is_better else exact - made
 
-        return value(parts), standard_error(parts, value)
+        lost = value(parts)
+        if not math.isfinite(lost):  # of a file that is good for nothing
+            return math.inf, 0.0
+        return lost, standard_error(parts, value, [part.images for part in own])
 
     def _metric(self) -> Chosen:
         """The one that counts."""
@@ -109,4 +116,5 @@ def _value(metric: Chosen, parts: Sequence[Counted]) -> float:
     together = METRICS.parse(metric)
     for part in parts:
         together.take_in(part.counts[-1][0])
-    return together.result()[DIFFERS if together.compares else together.headline or next(iter(together.columns))]
+    key = DIFFERS if together.compares else together.headline or next(iter(together.columns))
+    return together.result().get(key, math.nan)

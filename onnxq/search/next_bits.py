@@ -26,9 +26,11 @@ def enough_bits(tried: Sequence[Candidate], most: float) -> float:
     Files are judged on the same images, so that their errors go together and do not shrink with their number.
     """
     weighed = []
-    for each in tried:
+    for each in filter(_is_known, tried):
         share, error = 2 ** (FIRST - each.bits), max(each.error, LEAST_ERROR * most, 1e-9)  # of what is lost at 4 bits
         weighed.append((each.lost / share, error / share, (share / error) ** 2))
+    if not weighed:
+        return math.inf
     weights = sum(weight for _, _, weight in weighed)
     lost = sum(lost * weight for lost, _, weight in weighed) / weights
     error = sum(error * weight for _, error, weight in weighed) / weights
@@ -64,6 +66,8 @@ def next_bits(tried: Sequence[Candidate], most: float) -> float | None:
         least = low + CLOSE * 2 ** (len(tried) - 1)  # where the loss does not shrink as guessed, it goes on faster
         return MOST if max(enough, least) > MOST - CLOSE else round(max(enough, least), 2)
     wanted = max(enough, low + EDGE * (high - low), LEAST)
+    if max(_most(each) for each in tried if each.bits == high) <= most / 2:  # it shrinks faster than by halves
+        wanted = min(wanted, (low + high) / 2)
     return None if high - wanted < CLOSE else round(wanted, 2)
 
 
@@ -71,4 +75,13 @@ def _probable(tried: Sequence[Candidate], most: float) -> list[Candidate]:
     if not tried:
         return []
     enough = enough_bits(tried, most)
-    return [each for each in tried if each.lost <= most and each.bits >= enough - 0.01]
+    return [each for each in tried if each.lost <= most and (each.bits >= enough - 0.01 or _most(each) <= most)]
+
+
+def _most(found: Candidate) -> float:
+    """What a file loses at most, with the same confidence, by its own loss alone."""
+    return max(found.lost, 0.0) + SURE * found.error
+
+
+def _is_known(found: Candidate) -> bool:
+    return math.isfinite(found.lost) and math.isfinite(found.error)

@@ -92,6 +92,25 @@ def test_where_nothing_is_sure_the_widest_that_may():
     assert chosen(tried[2:], 1.0) is None
 
 
+@pytest.mark.parametrize("rate", [1.2, 2, 3.2])
+@pytest.mark.parametrize("scale", [0.5, 3, 9, 20])
+def test_a_loss_that_shrinks_faster(scale, rate):
+    """And is known well: the file is not much wider than need be."""
+    tried = searched(lambda bits: (scale * 2 ** (-rate * (bits - 4)), 0.01), 1.0)
+    assert len(tried) <= 8
+    assert chosen(tried, 1.0).bits <= max(4 + np.log2(scale) / rate, LEAST) + 1.0
+
+
+def test_a_file_that_is_good_for_nothing():
+    """Does not count among the others, and is not taken."""
+    tried = searched(lambda bits: (np.inf, 0.0) if bits < 5 else (0.1, 0.01), 1.0)
+    assert chosen(tried, 1.0).bits >= 5 and len(tried) <= 8
+
+
+def test_nothing_may_be_lost_and_nothing_is():
+    assert chosen(searched(lambda bits: (0.0, 0.0), 0.0), 0.0).bits < 4
+
+
 def test_nothing_may_be_lost():
     tried = searched(lambda bits: (max(7 - bits, 0.0), 0.0), 0.0)
     assert len(tried) <= 8 and chosen(tried, 0.0).bits >= 7
