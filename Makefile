@@ -38,7 +38,7 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
-# For any Python 3 and glibc 2.28, in dist; it is tried in an environment of its own, whose PATH has no compiler.
+# For any Python from 3.11 and glibc 2.28, in dist; it is tried in an environment of its own, whose PATH has no compiler.
 wheel: $(INSTALLED)
 	rm -rf dist build/wheel $(TRY)
 	ONNXQ_CUDA=OFF ONNXQ_REQUIRE_NATIVE=1 $(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .

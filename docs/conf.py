@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from onnxq import __version__
 
 project = "onnxq"
@@ -18,6 +13,3 @@ html_title = f"onnxq {version}"
 myst_heading_anchors = 3
 suppress_warnings = ["myst.xref_missing"]  # links to files beside docs, which tests/test_docs.py looks at
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-napoleon_google_docstring = True
-nitpicky = False

@@ -16,7 +16,6 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import opened, take_batch
 from onnxq.evaluation.metrics import Chosen
 from onnxq.evaluation.shards import Counted
-from onnxq.runtime.providers import provider_of
 
 GROUPS = 64  # at most: some metrics take a second to say what they counted
 Part = TypeVar("Part")
@@ -37,9 +36,7 @@ def counted_by_batch(
         for tally in tallies:
             tally.begin()
         count = take_batch(tallies, batch, images)
-        counts = tuple(tuple(metric.counted() for metric in tally.metrics) for tally in tallies)
-        seconds = tuple(tally.seconds for tally in tallies)
-        parts.append(Counted(count, counts, seconds, provider_of(tallies[0].session), ()))
+        parts.append(Counted.of(tallies, count))
         images += count
         if progress:
             progress(count)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
-from onnxq.evaluation.evaluate import NO_IMAGES, Evaluation, distinct, tallied
-from onnxq.evaluation.metrics import METRICS, Chosen
+from onnxq.evaluation.evaluate import NO_IMAGES, Evaluation, Tally, distinct, tallied
+from onnxq.evaluation.metrics import METRICS, Chosen, Metric
 from onnxq.runtime.providers import provider_of
 
 
@@ -27,7 +27,22 @@ class Counted:
     counts: tuple[tuple[Mapping[str, Any], ...], ...]
     seconds: tuple[float, ...]
     provider: str
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(tallies: Sequence[Tally], images: int, skipped: Sequence[str] = ()) -> Counted:
+        """What the files' metrics have counted since they began."""
+        counts = tuple(tuple(metric.counted() for metric in tally.metrics) for tally in tallies)
+        seconds = tuple(tally.seconds for tally in tallies)
+        return Counted(images, counts, seconds, provider_of(tallies[0].session), tuple(skipped))
+
+
+def merged(metric: Chosen, counts: Iterable[Mapping[str, Any]]) -> Metric:
+    """A metric that has counted what others did, in their order."""
+    own = METRICS.parse(metric)
+    for each in counts:
+        own.take_in(each)
+    return own
 
 
 def check_adds_up(metrics: Sequence[Chosen]) -> None:
@@ -44,9 +59,7 @@ def check_adds_up(metrics: Sequence[Chosen]) -> None:
 def counted(paths: Sequence[str | Path], loader: Loader, metrics: Sequence[Chosen], provider: str) -> Counted:
     """As ``evaluate``, of a part of the data."""
     tallies, images = tallied(paths, loader, metrics=metrics, provider=provider)
-    counts = tuple(tuple(metric.counted() for metric in tally.metrics) for tally in tallies)
-    seconds = tuple(tally.seconds for tally in tallies)
-    return Counted(images, counts, seconds, provider_of(tallies[0].session), tuple(loader.skipped))
+    return Counted.of(tallies, images, loader.skipped)
 
 
 def together(paths: Sequence[str | Path], parts: Sequence[Counted], metrics: Sequence[Chosen]) -> list[Evaluation]:
@@ -60,10 +73,7 @@ def together(paths: Sequence[str | Path], parts: Sequence[Counted], metrics: Seq
         raise OnnxqError(NO_IMAGES)
     found = []
     for place, path in enumerate(map(Path, paths)):
-        own = [METRICS.parse(name) for name in metrics]
-        for part in parts:
-            for metric, counts in zip(own, part.counts[place], strict=True):
-                metric.take_in(counts)
+        own = [merged(name, (part.counts[place][which] for part in parts)) for which, name in enumerate(metrics)]
         images, seconds = sum(part.images for part in parts), sum(part.seconds[place] for part in parts)
         values = distinct([metric.result() for metric in own])
         found.append(Evaluation(path, images, seconds, parts[0].provider, path.stat().st_size, values))

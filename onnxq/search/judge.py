@@ -14,7 +14,7 @@ from onnxq.errors import OnnxqError
 from onnxq.evaluation.chance import counted_by_batch, standard_error
 from onnxq.evaluation.evaluate import evaluate
 from onnxq.evaluation.metrics import METRICS, Chosen
-from onnxq.evaluation.shards import Counted
+from onnxq.evaluation.shards import Counted, merged
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]  # what, and of how many images
 NO_JUDGE = "`max_drop` needs a metric that says how good a file is, or agreement"
@@ -113,8 +113,6 @@ class Judge:
 
 def _value(metric: Chosen, parts: Sequence[Counted]) -> float:
     """Of the last file."""
-    together = METRICS.parse(metric)
-    for part in parts:
-        together.take_in(part.counts[-1][0])
+    together = merged(metric, (part.counts[-1][0] for part in parts))
     key = DIFFERS if together.compares else together.headline or next(iter(together.columns))
     return together.result().get(key, math.nan)

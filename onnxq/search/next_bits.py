@@ -16,6 +16,7 @@ FIRST, LEAST, MOST = 4.0, 2.0, 8.0  # bits of a weight
 CLOSE = 0.3  # bits between what is enough and what is not
 EDGE = 0.25  # of the interval in question, that the next file stays away from its lower end: it always shrinks
 SURE = 1.645  # standard errors: 95 of 100 files lose less
+ROUNDED = 0.01  # bits, to which they are given
 LEAST_ERROR = 0.1  # of what may be lost: no loss is known better
 
 
@@ -40,8 +41,8 @@ def enough_bits(tried: Sequence[Candidate], most: float) -> float:
 def chosen(tried: Sequence[Candidate], most: float) -> Candidate | None:
     """The one of the fewest bits that probably loses at most ``most``; else the one of the most bits that may."""
     if probable := _probable(tried, most):
-        return min(probable, key=lambda each: each.bits)
-    return max((each for each in tried if each.lost <= most), key=lambda each: each.bits, default=None)
+        return min(probable, key=_bits)
+    return max((each for each in tried if each.lost <= most), key=_bits, default=None)
 
 
 def is_probable(tried: Sequence[Candidate], found: Candidate, most: float) -> bool:
@@ -58,24 +59,28 @@ def next_bits(tried: Sequence[Candidate], most: float) -> float | None:
     if not tried:
         return FIRST
     enough = enough_bits(tried, most)
-    high = min((each.bits for each in _probable(tried, most)), default=None)
-    low = max((each.bits for each in tried if high is None or each.bits < high), default=LEAST)
-    if high is None:
+    best = min(_probable(tried, most), key=_bits, default=None)
+    low = max((each.bits for each in tried if best is None or each.bits < best.bits), default=LEAST)
+    if best is None:
         if low >= MOST:
             return None
         least = low + CLOSE * 2 ** (len(tried) - 1)  # where the loss does not shrink as guessed, it goes on faster
         return MOST if max(enough, least) > MOST - CLOSE else round(max(enough, least), 2)
-    wanted = max(enough, low + EDGE * (high - low), LEAST)
-    if max(_most(each) for each in tried if each.bits == high) <= most / 2:  # it shrinks faster than by halves
-        wanted = min(wanted, (low + high) / 2)
-    return None if high - wanted < CLOSE else round(wanted, 2)
+    wanted = max(enough, low + EDGE * (best.bits - low), LEAST)
+    if _most(best) <= most / 2:  # it shrinks faster than by halves
+        wanted = min(wanted, (low + best.bits) / 2)
+    return None if best.bits - wanted < CLOSE else round(wanted, 2)
 
 
 def _probable(tried: Sequence[Candidate], most: float) -> list[Candidate]:
     if not tried:
         return []
     enough = enough_bits(tried, most)
-    return [each for each in tried if each.lost <= most and (each.bits >= enough - 0.01 or _most(each) <= most)]
+    return [each for each in tried if each.lost <= most and (each.bits >= enough - ROUNDED or _most(each) <= most)]
+
+
+def _bits(found: Candidate) -> float:
+    return found.bits
 
 
 def _most(found: Candidate) -> float:
