@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.core.histogram import bin_edges
+from onnxq.core.histogram import BINS, bin_edges
 
 FloatArray = NDArray[np.float64]
-Counts = NDArray[np.int64]
+Counts = NDArray[Any]  # int64, or the same in float64
 NARROW = 1e-9  # steps
+BLOCK = 256  # channels at a time, whose intermediates stay in the cache
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,46 @@ class Steps:
         Returns:
             float64 [C], in squared units of the tensor; 0 for an empty channel.
         """
-        u, r, width, scale = self._codes(anchor)
-        offset = u - r
-        return _mean(histogram, width, r / 12 + offset * offset * offset / 3, offset * offset) * scale * scale
+        result = np.empty(anchor.shape)
+        edges = bin_edges()
+        if not histogram[:, : BINS // 2].any():
+            edges, histogram = edges[BINS // 2 :], histogram[:, BINS // 2 :]
+        work = np.empty((4, min(BLOCK, len(anchor)), len(edges)))  # searches of ranges spend their time here
+        for start in range(0, len(anchor), BLOCK):
+            block = slice(start, start + BLOCK)
+            u, r, width, scale = self._codes(anchor, edges, block, work)
+            u -= r
+            squared = np.multiply(u, u, out=work[3, : len(u)])
+            u *= squared
+            u /= 3
+            r /= 12
+            r += u
+            result[block] = _mean(histogram[block], width, r, squared) * scale * scale
+        return result
 
     def expected_value(self, histogram: Counts, anchor: FloatArray) -> FloatArray:
         """E[q(x)] of each channel, float64 [C]; arguments as above."""
-        u, r, width, scale = self._codes(anchor)
+        edges = bin_edges()
+        work = np.empty((3, len(anchor), len(edges)))
+        u, r, width, scale = self._codes(anchor, edges, slice(None), work)
         return _mean(histogram, width, r * (u - r / 2), r) * scale
 
-    def _codes(self, anchor: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Bin edges in steps [C, BINS + 1], their nearest level, the width of bins [C, BINS], and the step [C]."""
-        scale, first, last = (np.broadcast_to(field, anchor.shape) for field in (self.scale, self.first, self.last))
-        edges = bin_edges() * (anchor / scale)[:, None]
-        u = edges - self.shift
-        return u, np.clip(np.rint(u), first[:, None], last[:, None]), np.diff(edges, axis=1), scale
+    def _codes(
+        self, anchor: FloatArray, edges: FloatArray, block: slice, work: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Of a block of channels: bin edges [E] in steps [C, E], their nearest level, widths of bins [C, E - 1], and
+        the step [C]; all but the last in ``work``.
+        """
+        whole = np.broadcast_arrays(anchor, self.scale, self.first, self.last)
+        anchor, scale, first, last = (field[block] for field in whole)
+        u, r, widths = work[:3, : len(anchor)]
+        np.multiply(edges, (anchor / scale)[:, None], out=u)
+        width = np.subtract(u[:, 1:], u[:, :-1], out=widths[:, 1:])
+        if self.shift:
+            u -= self.shift
+        np.rint(u, out=r)
+        np.minimum(np.maximum(r, first[:, None], out=r), last[:, None], out=r)
+        return u, r, width, scale
 
 
 @dataclass(frozen=True)
@@ -117,7 +144,12 @@ class OnHistograms(ABC):
 
 def _mean(histogram: Counts, width: FloatArray, antiderivative: FloatArray, at_edges: FloatArray) -> FloatArray:
     """Mean over the histogram; of bins too narrow to subtract at, what holds at their lower edge."""
-    narrow = width < NARROW
-    per_bin = np.where(narrow, at_edges[:, :-1], np.diff(antiderivative, axis=1) / np.where(narrow, 1, width))
-    mean: FloatArray = (histogram * per_bin).sum(axis=1) / np.maximum(histogram.sum(axis=1), 1)
+    per_bin = np.diff(antiderivative, axis=1)
+    if width.min(initial=1) < NARROW:
+        narrow = width < NARROW
+        per_bin = np.where(narrow, at_edges[:, :-1], per_bin / np.where(narrow, 1, width))
+    else:
+        per_bin /= width
+    per_bin *= histogram
+    mean: FloatArray = per_bin.sum(axis=1) / np.maximum(histogram.sum(axis=1), 1)
     return mean

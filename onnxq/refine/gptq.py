@@ -112,10 +112,9 @@ class ErrorFeedback(Refinement):
             shape = inputs[0].shape
             count = -(-wanted * shape[0] // pair.images)
             places = choose_positions(layer, shape, count, np.random.default_rng([self.seed, index, batch]))
-            x, quantized = in_parallel(partial(samples, layer, positions=places), inputs)
             part = (seen + places // prod(window_of(layer, shape).positions(shape))) % PARTS
             for position, sum_ in enumerate(sums):
-                sum_.add(x[:, part == position], quantized[:, part == position])
+                sum_.add(*in_parallel(partial(samples, layer, positions=places[part == position]), inputs))
             seen += shape[0]
         parts = [sum_.moments() for sum_ in sums if sum_.count]
         return parts if all(np.isfinite(part.own).all() and np.isfinite(part.cross).all() for part in parts) else []

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from onnxq.core.layers import Layer
@@ -75,13 +73,12 @@ def samples(layer: Layer, x: Float32, positions: Index) -> Float32:
     image, *places = np.unravel_index(positions, (len(x), *window.positions(x.shape)))
     if any(window.starts) or any(window.ends):
         x = np.pad(x, [(0, 0), (0, 0), *zip(window.starts, window.ends, strict=True)])
-    reading = sliding_window_view(x, window.reach, axis=tuple(range(2, x.ndim)))
-    taps: list[Any] = [..., *(slice(None, None, gap) for gap in window.dilations)]
-    reading = reading[tuple(taps)]  # [N, I, places, kernel]
-    chosen: list[Any] = [
-        image,
-        slice(None),
-        *(place * step for place, step in zip(places, window.strides, strict=True)),
-    ]
-    found = reading[tuple(chosen)].reshape(len(positions), groups, -1)
-    return np.ascontiguousarray(found.transpose(1, 0, 2))
+    corner = np.ravel_multi_index([p * step for p, step in zip(places, window.strides, strict=True)], x.shape[2:])
+    taps = np.indices(window.kernel).reshape(len(window.kernel), -1) * np.array(window.dilations)[:, None]
+    read = (corner[:, None] + np.ravel_multi_index(tuple(taps), x.shape[2:])).astype(np.intp)  # [P, kernel]
+    found = np.empty((groups, len(positions), width, taps.shape[1]), np.float32)
+    starts = np.searchsorted(image, np.arange(len(x) + 1))
+    for values, start, end in zip(x, starts[:-1], starts[1:], strict=True):
+        taken = np.take(values.reshape(groups, width, -1), read[start:end], axis=2)  # [g, I / g, P, kernel]
+        found[:, start:end] = taken.transpose(0, 2, 1, 3)
+    return found.reshape(groups, len(positions), width * taps.shape[1])
