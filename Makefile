@@ -8,7 +8,6 @@ SOURCES := pyproject.toml $(shell find custom_ops models -type f -not -path '*/_
 SANITIZED := build/sanitized
 ASAN = $(shell $${CXX:-g++} -print-file-name=libasan.so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
 
-TRY := build/try
 # Tests that need neither torch nor another extra, for environments that have onnxq from a wheel.
 SMALL := $(addprefix tests/, allocation clipping core decide formats graph operators recipe rewrite rounding runtime test_flow.py)
 TOOLS := hypothesis pytest pytest-randomly pytest-xdist
@@ -38,6 +37,9 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
+wheel: TRY := build/try-wheel
+lowest: TRY := build/try-lowest
+
 # For any Python from 3.11 and glibc 2.28, in dist; it is tried in an environment of its own, whose PATH has no compiler.
 wheel: $(INSTALLED)
 	rm -rf dist build/wheel $(TRY)
@@ -52,8 +54,8 @@ lowest:
 	rm -rf $(TRY)
 	$(PYTHON) -m venv $(TRY)
 	$(TRY)/bin/pip install --quiet $$($(PYTHON) .ci/lowest.py) $(TOOLS)
-	ONNXQ_CUDA=OFF $(TRY)/bin/pip install --quiet --no-deps .
-	$(TRY)/bin/pytest --override-ini addopts= -q -n auto $(SMALL)
+	ONNXQ_CUDA=OFF ONNXQ_REQUIRE_NATIVE=1 $(TRY)/bin/pip install --quiet --no-deps .
+	ONNXQ_REQUIRE_NATIVE=1 $(TRY)/bin/pytest --override-ini addopts= -q -n auto $(SMALL)
 
 # The operators' tests on kernels built for AddressSanitizer and UndefinedBehaviorSanitizer. (Leaks are Python's own.)
 sanitize: $(INSTALLED)

@@ -23,7 +23,7 @@ from onnxq.data.preprocessing import Preprocessing
 from onnxq.data.presets import PRESETS
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.tasks import Task
-from onnxq.graph.model_files import files_beside, input_shape, load_model, metadata
+from onnxq.graph.model_files import files_beside, fixed_batch_size, input_shape, load_model, metadata
 from onnxq.runtime.providers import resolve_provider
 
 BATCH_SIZE = 16
@@ -51,7 +51,9 @@ image_options = options(
     click.option(
         "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."
     ),
-    click.option("--batch-size", type=click.IntRange(1), default=BATCH_SIZE, show_default=True),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help=f"Images at a time.  [default: what MODEL fixes, or {BATCH_SIZE}]"
+    ),
     click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
     click.option(
         "--workers",
@@ -112,7 +114,7 @@ def make_loader(
     *,
     classes: str | None = None,
     preset: str | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     skip_bad_images: bool = False,
     workers: int = DEFAULT_WORKERS,
     cache: str | None = None,
@@ -128,7 +130,7 @@ def make_loader(
     if feeds is not None:
         if unused := [name for name, value in (("preset", preset), ("classes", classes), ("cache", cache)) if value]:
             raise click.UsageError(f"--{unused[0]} does nothing for arrays, which are taken as they are ({data})")
-        return FeedLoader.of(feeds, count, batch_size)
+        return FeedLoader.of(feeds, count, batch_size or fixed_batch_size(load_model(model)) or BATCH_SIZE)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     network = load_model(model)
     preprocessing = Preprocessing.from_metadata(metadata(network))
@@ -152,7 +154,7 @@ def make_loader(
         dataset,
         preprocessing,
         choose(len(dataset), count),
-        batch_size,
+        batch_size or fixed_batch_size(network) or BATCH_SIZE,
         skip_bad_images,
         workers=workers,
         cache=Path(cache) if cache is not None else None,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import click
+import onnx
 
 from onnxq.data.fitting import FITS
 from onnxq.data.preprocessing import COLORS, KEYS, LAYOUTS, Preprocessing
@@ -64,17 +65,32 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
         if len(asked.get(name, ())) == 1:
             asked[name] = asked[name] * channels
     if FITS[asked.get("fit", start.fit)].frames:
-        if isinstance(asked.get("resize"), int):
-            asked["resize"] = (asked["resize"],) * 2
+        resize = asked.get("resize", start.resize)
+        asked["resize"] = (resize, resize) if isinstance(resize, int) else resize
         asked.setdefault("crop", None)
     made = replace(start, **asked).for_shape(input_shape(network))
     side = made.crop or made.resize
     height, width = side if isinstance(side, tuple) else (side, side)
     if height is not None and width is not None:
         made = replace(made, input_size=(channels, height, width))
-    set_metadata(network, made.checked().to_metadata(), instead_of=KEYS)
+    made = made.checked()
+    _check_size(model, network, made, asked["resize"] if given["resize"] is not None else None)
+    set_metadata(network, made.to_metadata(), instead_of=KEYS)
     save_model(network, output)
     click.echo(f"{output}: {made}")
+
+
+def _check_size(model: str, network: onnx.ModelProto, made: Preprocessing, resize: object) -> None:
+    """Whether images become of the size that the network fixes, and by what was asked for."""
+    shape = input_shape(network)
+    wanted = shape[2:4] if made.layout == "nchw" else shape[1:3]
+    if len(shape) != 4 or None in wanted:
+        return
+    fixed, got = "x".join(map(str, wanted)), "x".join(map(str, made.input_size[1:]))
+    if fixed != got and (made.crop is not None or made.resize is not None):
+        raise OnnxqError(f"{model} takes images of {fixed} pixels, these would be {got}: give --resize and --crop")
+    if resize is not None and resize != made.resize:
+        raise OnnxqError(f"--resize: {model} takes images of {fixed} pixels; leave it out")
 
 
 def _channels(shape: list[int | None], layout: str) -> int | None:

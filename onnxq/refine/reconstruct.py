@@ -6,7 +6,6 @@ All layers together, each one's output compared with the float network's (``onnx
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq.core.checks import number
 from onnxq.core.feeds import as_batch
+from onnxq.core.optional import optional
 from onnxq.core.plan import Plan
 from onnxq.errors import OnnxqError
 from onnxq.formats.affine import AffineParams
@@ -57,6 +57,10 @@ class Reconstruct(Refinement):
                 "`reconstruct.iterations` and `images` must be whole numbers above 0, `seed` one of at least 0"
             )
         return found
+
+    def check_installed(self) -> None:
+        """As ``Refinement.check_installed``."""
+        optional("torch", "torch", "reconstruction needs torch, which is not installed")
 
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """As ``Refinement.apply``."""
@@ -108,8 +112,6 @@ def _left(draft: Draft, why: str) -> Draft:
 
 def _problem(draft: Draft) -> str | None:
     """Why nothing can be learnt, as far as the plan tells."""
-    if find_spec("torch") is None:
-        return "it needs torch, which is not installed: `pip install 'onnxq[torch]'`"
     if len(draft.graph.inputs) != 1:
         return "the model has several inputs"
     if draft.plan.rounded_parameters is not None or not draft.plan.exact_products:

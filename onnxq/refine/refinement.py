@@ -91,6 +91,13 @@ class Refinement(Step):
 
     judged: ClassVar[bool] = True
 
+    def check_installed(self) -> None:
+        """Find out before any step is taken whether the packages that it needs are there.
+
+        Raises:
+            OnnxqError: one is not.
+        """
+
     def apply(self, draft: Draft, images: Images, run: Run) -> Draft:
         """A better draft.
 

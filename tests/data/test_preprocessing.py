@@ -94,8 +94,6 @@ def test_a_model_that_says_how(tmp_path):
     options = [
         "--fit",
         "letterbox",
-        "--resize",
-        640,
         "--mean",
         0,
         "--std",
@@ -120,6 +118,9 @@ def test_a_model_that_says_how(tmp_path):
         (["--scale", "1/0", "-o", tmp_path / "x"], "one over another"),
         (["--mean", "1,2", "-o", tmp_path / "x"], "does not fit together"),
         (["-o", tmp_path / "m.onnx"], "it is an input, too"),
+        (["-o", tmp_path / "x"], "takes images of 8x8 pixels, these would be 224x224"),
+        (["--resize", 8, "--crop", 6, "-o", tmp_path / "x"], "these would be 6x6: give --resize and --crop"),
+        (["--fit", "letterbox", "--resize", 640, "-o", tmp_path / "x"], "--resize: "),
     ]
     for options, said_wrong in wrong:
         done = command("preprocess", tmp_path / "m.onnx", *options)
@@ -140,6 +141,21 @@ def test_what_a_model_fixes_is_taken(tmp_path):
     assert done.exit_code == 0, done.output
     said = Preprocessing.from_metadata(metadata(load_model(tmp_path / "g.onnx")))
     assert said is not None and said.input_size == (1, 8, 8) and said.mean == (0.5,)
+
+
+@pytest.mark.parametrize("data", ["pictures", "array.npy"])
+def test_a_batch_that_a_model_fixes_is_made(tmp_path, data):
+    model = small_network()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    onnx.save(model, tmp_path / "three.onnx")
+    (tmp_path / "pictures").mkdir()
+    for number in range(6):
+        picture(8, 8).save(tmp_path / "pictures" / f"{number}.png")
+    np.save(tmp_path / "array.npy", np.zeros((6, 3, 8, 8), np.float32))
+    done = command("eval", tmp_path / "three.onnx", "--data", tmp_path / data)
+    assert done.exit_code == 0 and "6 " in done.output, done.exception
+    done = command("eval", tmp_path / "three.onnx", "--data", tmp_path / data, "--batch-size", 2)
+    assert "takes exactly 3 images" in str(done.exception)
 
 
 def test_models_of_other_tools_that_say_it_in_capitals():

@@ -358,12 +358,15 @@ def test_options_and_their_mistakes(network):
         onnxq.quantize(network, None, Recipe.of(act_bits=None, reconstruct=True))
 
 
-def test_without_torch_it_is_left_out_with_a_note():
+def test_without_torch_it_is_refused_before_any_work():
     code = (
         "import sys; sys.modules['torch'] = None; sys.path.insert(0, 'tests')\n"
         "from helpers import images, small_network\nimport onnxq\n"
-        "made = onnxq.quantize(small_network(1), None, onnxq.Recipe.of(reconstruct=True), images=[images(16)])\n"
-        "assert any('needs torch' in note for note in made.notes), made.notes\n"
+        "class Batches:\n    def __iter__(self):\n        raise AssertionError('looked at images')\n"
+        "try:\n    onnxq.quantize(small_network(1), None, onnxq.Recipe.of(act_bits=None, reconstruct=True), "
+        "images=Batches())\n"
+        "except onnxq.OnnxqError as error:\n    assert \"pip install 'onnxq[torch]'\" in str(error), error\n"
+        "else:\n    raise AssertionError('no error')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
