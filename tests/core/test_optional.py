@@ -61,10 +61,11 @@ def test_what_is_missing_is_named_with_what_brings_it(small_model, small_data, t
     assert len(done.stderr.strip().splitlines()) <= 2  # a bar, and the error
 
 
-def test_what_cannot_be_learnt_is_left(small_model, small_data, tmp_path):
+def test_what_cannot_be_learnt_is_refused(small_model, small_data, tmp_path):
     asked = ("quantize", small_model, "--data", small_data, "--bits", 4, "--reconstruct", "-o", tmp_path / "q.onnx")
     done = without(LARGE, *asked)
-    assert done.returncode == 0 and "pip install 'onnxq[torch]'" in done.stdout
+    assert done.returncode == 1 and "pip install 'onnxq[torch]'" in done.stderr
+    assert not (tmp_path / "q.onnx").exists()
 
 
 def test_without_onnx_runtime(small_model):
