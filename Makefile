@@ -5,15 +5,24 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := pyproject.toml $(shell find custom_ops models -type f -not -path '*/__pycache__/*')
 
-SANITIZED := build/sanitized
-ASAN = $(shell $${CXX:-g++} -print-file-name=libasan.so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
+# $(call build,folder,options): a library for tests, in build/folder
+build = $(BIN)/cmake -S custom_ops -B build/$(1) -G Ninja $(2) -DONNXQ_CUDA=OFF -DONNXQ_REQUIRE_NATIVE=ON \
+	-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	-DONNXRUNTIME_INCLUDE_DIR=$(firstword $(wildcard $(abspath build)/*/onnxruntime_headers)) > build/$(1).log && \
+	$(BIN)/cmake --build build/$(1) >> build/$(1).log || { tail -30 build/$(1).log; exit 1; }
+# $(call on,folder,asan or tsan): in front of a command that is to run on it
+runtime = $(shell $${CXX:-g++} -print-file-name=lib$(1).so) $(shell $${CXX:-g++} -print-file-name=libstdc++.so)
+on = ONNXQ_LIBRARY=$(abspath build/$(1))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 \
+	TSAN_OPTIONS=suppressions=$(abspath custom_ops)/cuda_on_host/tsan.supp $(if $(2),LD_PRELOAD="$(call runtime,$(2))")
+MEMORY := address,undefined
+PYTEST := $(BIN)/python -m pytest --override-ini addopts= -q -p no:xdist
 
 # Tests that need neither torch nor another extra, for environments that have onnxq from a wheel.
 SMALL := $(addprefix tests/, allocation clipping core decide formats graph operators recipe rewrite rounding runtime test_flow.py)
 TOOLS := hypothesis pytest pytest-randomly pytest-xdist
 NATIVE := find custom_ops -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh'
 
-.PHONY: demo test lint format docs wheel lowest sanitize fuzz bench clean
+.PHONY: demo test lint format docs wheel lowest sanitize cuda-on-host fuzz bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/onnxq demo
@@ -59,14 +68,20 @@ lowest:
 
 # The operators' tests on kernels built for AddressSanitizer and UndefinedBehaviorSanitizer. (Leaks are Python's own.)
 sanitize: $(INSTALLED)
-	$(BIN)/cmake -S custom_ops -B $(SANITIZED) -G Ninja -DONNXQ_SANITIZE=ON -DONNXQ_CUDA=OFF -DONNXQ_REQUIRE_NATIVE=ON \
-		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
-		-DONNXRUNTIME_INCLUDE_DIR=$(firstword $(wildcard $(abspath build)/*/onnxruntime_headers)) > $(SANITIZED).log
-	$(BIN)/cmake --build $(SANITIZED) >> $(SANITIZED).log
-	ONNXQ_LIBRARY=$(abspath $(SANITIZED))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" \
-		$(BIN)/python -m pytest --override-ini addopts= -q -p no:xdist tests/operators
-	ONNXQ_LIBRARY=$(abspath $(SANITIZED))/libonnxq_ops.so ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" \
-		$(BIN)/python fuzz/operators.py --cases $(or $(CASES),2000)
+	$(call build,sanitized,-DONNXQ_SANITIZE=$(MEMORY))
+	$(call on,sanitized,asan) $(PYTEST) tests/operators
+	$(call on,sanitized,asan) $(BIN)/python fuzz/operators.py --cases $(or $(CASES),2000)
+
+# The same tests on the CUDA kernels, compiled for the processor, each CUDA thread a thread; then those of values with
+# both sanitizers, and with ThreadSanitizer, which sees races between the threads of a block.
+cuda-on-host: VALUES := agree or layouts or codebook or mid_tread or fixed_point
+cuda-on-host: $(INSTALLED)
+	$(call build,cuda_on_host,-DONNXQ_CUDA_ON_HOST=ON)
+	$(call on,cuda_on_host) $(PYTEST) tests/operators
+	$(call build,cuda_on_host_sanitized,-DONNXQ_CUDA_ON_HOST=ON -DONNXQ_SANITIZE=$(MEMORY))
+	ONNXQ_EXAMPLES=few $(call on,cuda_on_host_sanitized,asan) $(PYTEST) tests/operators -k '$(VALUES)'
+	$(call build,cuda_on_host_threads,-DONNXQ_CUDA_ON_HOST=ON -DONNXQ_SANITIZE=thread)
+	ONNXQ_EXAMPLES=few $(call on,cuda_on_host_threads,tsan) $(PYTEST) tests/operators -k '$(VALUES)' --capture=sys
 
 # Damaged inputs of every kind, so many minutes each: make fuzz MINUTES=10
 fuzz: $(INSTALLED)

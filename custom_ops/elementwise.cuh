@@ -8,11 +8,11 @@
 
 #include "channel_shape.h"
 #include "divider.h"
+#include "launch.cuh"
 
 namespace onnxq {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 1 << 16;
 constexpr int kPacksAThread = 4;  // in flight at once: one load of 16 bytes a thread does not hide the memory's latency
 
 __device__ __forceinline__ float load(float value) { return value; }
@@ -50,12 +50,11 @@ struct Channels64 {
 };
 
 // One thread takes kPacksAThread packs of kWidth consecutive values of one channel at a time (inner is a multiple of
-// kWidth). Operator: prepare(shared memory) once a block, at(channel) gives a function float -> float.
+// kWidth). Operator: prepare() once a block, at(channel) gives a function float -> float.
 template <typename T, int kWidth, typename Channels, typename Operator>
 __global__ void __launch_bounds__(kThreads)
     elementwise_kernel(const Pack<T, kWidth>* x, Pack<T, kWidth>* y, int64_t packs, Channels channel_of, Operator op) {
-  extern __shared__ float shared[];
-  op.prepare(shared);
+  op.prepare();
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; first < packs;
        first += stride * kPacksAThread) {
@@ -79,48 +78,44 @@ __global__ void __launch_bounds__(kThreads)
 template <typename Parameters>
 struct PlainOperator {
   Parameters parameters;
-  __device__ __forceinline__ void prepare(float*) {}
+  __device__ __forceinline__ void prepare() {}
   __device__ __forceinline__ auto at(int64_t channel) const { return function_of(parameters, channel); }
 };
 
 template <typename T, int kWidth, typename Operator>
-void launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, size_t shared_bytes,
-                  cudaStream_t stream) {
+void launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, void* stream) {
   const int64_t packs = shape.size() / kWidth, packs_per_plane = shape.inner / kWidth;
-  const int64_t wanted = (packs + kThreads * kPacksAThread - 1) / (kThreads * kPacksAThread);
-  const int blocks = static_cast<int>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
-  const auto launch = [&](auto channel_of) {
-    elementwise_kernel<T, kWidth><<<blocks, kThreads, shared_bytes, stream>>>(
-        static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, channel_of, op);
+  const auto with = [&](auto channel_of) {
+    launch(elementwise_kernel<T, kWidth, decltype(channel_of), Operator>, blocks_for(packs, kThreads * kPacksAThread),
+           kThreads, stream, static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs,
+           channel_of, op);
   };
   if (packs < kDividerLimit)
-    launch(Channels32{divider_of(packs_per_plane), divider_of(shape.channels)});
+    with(Channels32{divider_of(packs_per_plane), divider_of(shape.channels)});
   else
-    launch(Channels64{packs_per_plane, shape.channels});
+    with(Channels64{packs_per_plane, shape.channels});
 }
 
 // Launches on `stream`; returns a cudaError_t.
 template <typename T, typename Operator>
-int launch_elementwise(const void* x, void* y, const ChannelShape& shape, const Operator& op, size_t shared_bytes,
-                       void* stream) {
+int launch_elementwise(const void* x, void* y, const ChannelShape& shape, const Operator& op, void* stream) {
   if (shape.size() == 0) return cudaSuccess;
   constexpr int kWidth = 16 / sizeof(T);
   const bool aligned = (reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y)) % 16 == 0;
-  const auto cuda_stream = static_cast<cudaStream_t>(stream);
   if (aligned && shape.inner % kWidth == 0)
-    launch_width<T, kWidth>(x, y, shape, op, shared_bytes, cuda_stream);
+    launch_width<T, kWidth>(x, y, shape, op, stream);
   else
-    launch_width<T, 1>(x, y, shape, op, shared_bytes, cuda_stream);
+    launch_width<T, 1>(x, y, shape, op, stream);
   return cudaGetLastError();
 }
 
 // Defines what ONNXQ_DECLARE_ELEMENTWISE declares for CUDA.
-#define ONNXQ_DEFINE_CUDA(name, Parameters, Operator, shared_bytes)                                      \
+#define ONNXQ_DEFINE_CUDA(name, Parameters, Operator)                                                    \
   int name##_cuda_f32(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) { \
-    return launch_elementwise<float>(x, y, shape, Operator{parameters}, shared_bytes, stream);           \
+    return launch_elementwise<float>(x, y, shape, Operator{parameters}, stream);                         \
   }                                                                                                      \
   int name##_cuda_f16(const void* x, void* y, ChannelShape shape, Parameters parameters, void* stream) { \
-    return launch_elementwise<__half>(x, y, shape, Operator{parameters}, shared_bytes, stream);          \
+    return launch_elementwise<__half>(x, y, shape, Operator{parameters}, stream);                        \
   }
 
 }  // namespace onnxq

@@ -43,7 +43,11 @@ OrtStatusPtr as_status(const Body& body) noexcept {
 
 template <Provider kProvider>
 constexpr const char* provider_name() {
+#ifdef ONNXQ_CUDA_ON_HOST
+  return "CPUExecutionProvider";
+#else
   return kProvider == Provider::cuda ? "CUDAExecutionProvider" : "CPUExecutionProvider";
+#endif
 }
 
 // `Kernel` is made from (const OrtKernelInfo*) and has Compute(OrtKernelContext*); both may throw.
@@ -68,8 +72,10 @@ struct Operator : Ort::CustomOpBase<Self, StatusKernel<Kernel>, true> {
 // instances of different files the same name, and the linker would keep a single one.)
 template <typename CpuOp, typename CudaOp>
 void add_operator(Ort::CustomOpDomain& domain) {
+#ifndef ONNXQ_CUDA_ON_HOST  // where the CUDA kernels are those of the CPU
   static const CpuOp cpu;
   domain.Add(&cpu);
+#endif
 #ifdef ONNXQ_WITH_CUDA
   static const CudaOp cuda;
   domain.Add(&cuda);

@@ -3,6 +3,6 @@
 
 namespace onnxq {
 
-ONNXQ_DEFINE_CUDA(fake_quantize, FakeQuantizeParameters, PlainOperator<FakeQuantizeParameters>, 0)
+ONNXQ_DEFINE_CUDA(fake_quantize, FakeQuantizeParameters, PlainOperator<FakeQuantizeParameters>)
 
 }  // namespace onnxq

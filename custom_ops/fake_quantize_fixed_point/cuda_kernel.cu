@@ -3,6 +3,6 @@
 
 namespace onnxq {
 
-ONNXQ_DEFINE_CUDA(fixed_point, FixedPointParameters, PlainOperator<FixedPointParameters>, 0)
+ONNXQ_DEFINE_CUDA(fixed_point, FixedPointParameters, PlainOperator<FixedPointParameters>)
 
 }  // namespace onnxq

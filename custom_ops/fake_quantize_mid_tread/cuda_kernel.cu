@@ -3,6 +3,6 @@
 
 namespace onnxq {
 
-ONNXQ_DEFINE_CUDA(mid_tread, MidTreadParameters, PlainOperator<MidTreadParameters>, 0)
+ONNXQ_DEFINE_CUDA(mid_tread, MidTreadParameters, PlainOperator<MidTreadParameters>)
 
 }  // namespace onnxq

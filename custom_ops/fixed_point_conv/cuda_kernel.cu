@@ -2,12 +2,12 @@
 #include <cuda_runtime.h>
 
 #include "fixed_point_conv/kernels.h"
+#include "launch.cuh"
 
 namespace onnxq {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 1 << 16;
 
 __global__ void __launch_bounds__(kThreads) conv_kernel(const FixedPointConvCall call) {
   const FixedPointConvShape& s = call.shape;
@@ -41,9 +41,7 @@ __global__ void __launch_bounds__(kThreads) conv_kernel(const FixedPointConvCall
 int fixed_point_conv_cuda(const FixedPointConvCall& call, void* stream) {
   const int64_t total = call.shape.batch * call.shape.outputs * call.shape.out_h * call.shape.out_w;
   if (total == 0) return cudaSuccess;
-  const int64_t wanted = (total + kThreads - 1) / kThreads;
-  const int blocks = static_cast<int>(wanted < kMaxBlocks ? wanted : kMaxBlocks);
-  conv_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(call);
+  launch(conv_kernel, blocks_for(total, kThreads), kThreads, stream, call);
   return cudaGetLastError();
 }
 

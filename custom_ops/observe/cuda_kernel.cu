@@ -2,6 +2,7 @@
 
 #include "arithmetic.h"
 #include "divider.h"
+#include "launch.cuh"
 #include "observe/kernels.h"
 
 // Four launches on the session's stream. The outputs serve as accumulators: minimum and maximum hold
@@ -14,9 +15,9 @@ namespace {
 constexpr int kThreads = 256;
 constexpr unsigned kWarp = 0xffffffffu;
 constexpr int64_t kValuesPerThread = 16;
-constexpr int64_t kMaxShares = 256;  // blocks that share one channel
-constexpr int kAtOnce = 4;           // loads in flight
-constexpr int kTables = 4;           // histograms of a block: fewer threads wait for each other's count
+constexpr int64_t kMaxShares = kMaxBlocks < 256 ? kMaxBlocks : 256;  // blocks that share one channel
+constexpr int kAtOnce = 4;                                           // loads in flight
+constexpr int kTables = 4;  // histograms of a block: fewer threads wait for each other's count
 
 // Unsigned order = float order, for all but NaN.
 __device__ __forceinline__ uint32_t encode(float value) {
@@ -102,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
     atomicMin(codes(out.minimum) + blockIdx.x, low);
     atomicMax(codes(out.maximum) + blockIdx.x, high);
   }
-  if (bad) totals(out.sum)[blockIdx.x] = static_cast<unsigned long long>(kNonFinite);
+  if (bad) atomicExch(totals(out.sum) + blockIdx.x, static_cast<unsigned long long>(kNonFinite));
 }
 
 template <typename Places>
@@ -152,29 +153,24 @@ __global__ void __launch_bounds__(kThreads) finish(ObserveShape shape, ObserveOu
   out.sum_squares[i] = bad ? nan("") : square_sum_of(squares, anchor);
 }
 
-unsigned blocks_for(int64_t items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }
-
 }  // namespace
 
-int observe_cuda(const float* x, ObserveShape shape, ObserveOutputs out, void* cuda_stream) {
+int observe_cuda(const float* x, ObserveShape shape, ObserveOutputs out, void* stream) {
   if (shape.channels == 0) return cudaSuccess;
-  const auto stream = static_cast<cudaStream_t>(cuda_stream);
-  start<<<blocks_for(shape.channels * kBins), kThreads, 0, stream>>>(shape, out);
+  launch(start, blocks_for(shape.channels * kBins, kThreads, INT32_MAX), kThreads, stream, shape, out);
   const int64_t values = shape.batch * shape.inner;
   if (values > 0) {
-    int64_t shares = (values + kThreads * kValuesPerThread - 1) / (kThreads * kValuesPerThread);
-    shares = shares < kMaxShares ? shares : kMaxShares;
-    const dim3 grid(static_cast<unsigned>(shape.channels), static_cast<unsigned>(shares));
-    const auto launch = [&](auto places) {
-      extremes<<<grid, kThreads, 0, stream>>>(x, shape, places, out);
-      count<<<grid, kThreads, 0, stream>>>(x, shape, places, out);
+    const dim3 grid(static_cast<unsigned>(shape.channels), blocks_for(values, kThreads * kValuesPerThread, kMaxShares));
+    const auto with = [&](auto places) {
+      launch(extremes<decltype(places)>, grid, kThreads, stream, x, shape, places, out);
+      launch(count<decltype(places)>, grid, kThreads, stream, x, shape, places, out);
     };
     if (values < kDividerLimit)
-      launch(Places32{divider_of(shape.inner)});
+      with(Places32{divider_of(shape.inner)});
     else
-      launch(Places64{shape.inner});
+      with(Places64{shape.inner});
   }
-  finish<<<blocks_for(shape.channels), kThreads, 0, stream>>>(shape, out);
+  launch(finish, blocks_for(shape.channels, kThreads, INT32_MAX), kThreads, stream, shape, out);
   return cudaGetLastError();
 }
 

@@ -1,0 +1,54 @@
+"""Where values lie in memory: starts that are not aligned, planes of odd size, channels last, several turns a block."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import FLOAT, FLOAT16, KERNEL_PROVIDERS, assert_same_bits, run
+from operators import test_fake_quantize as fake_quantize
+from operators import test_observe as observe
+
+from onnxq.formats import affine
+from onnxq.formats.affine import AffineParams
+
+SHAPES = [(2, 3, 48, 48), (3, 5, 33, 35), (4100, 3)]  # with 16 bytes at a time, one value, and one of each channel
+pytestmark = pytest.mark.skipif(not KERNEL_PROVIDERS, reason="the native library was not built")
+
+
+def values(shape, dtype, offset):
+    """Normal values, some of them not finite, that begin so many values behind an aligned address."""
+    count = int(np.prod(shape))
+    room = np.empty(count + offset + 64, dtype)
+    start = (-room.ctypes.data % 64) // room.itemsize + offset
+    x = room[start : start + count]
+    x[:] = np.random.default_rng(0).standard_normal(count)
+    x[5::97] = np.inf
+    x = x.reshape(shape)
+    assert x.ctypes.data % 64 == offset * x.itemsize
+    return x
+
+
+@pytest.mark.parametrize("provider", KERNEL_PROVIDERS)
+@pytest.mark.parametrize("offset", [0, 1, 2, 4])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", [FLOAT, FLOAT16])
+def test_fake_quantize(kind, shape, offset, provider):
+    x = values(shape, np.float32 if kind == FLOAT else np.float16, offset)
+    channels = np.arange(shape[1])
+    grid = AffineParams(
+        (0.1 + 0.2 * channels).astype(np.float32), (channels % 3).astype(np.float32), channels.astype(np.int32) % 9
+    )
+    feeds = {"x": x, **fake_quantize.feeds_of(x, grid, 1)}
+    want = affine.fake_quantize(x.astype(np.float32), grid, 1).astype(x.dtype)
+    model = fake_quantize.model_of(kind, x.ndim, feeds["scale"].ndim)
+    assert_same_bits(run(model, feeds, True, provider)[0], want)
+
+
+@pytest.mark.parametrize("provider", KERNEL_PROVIDERS)
+@pytest.mark.parametrize("offset", [0, 1, 2])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_observe(shape, offset, provider):
+    x = values(shape, np.float32, offset)
+    observe.compare(run(observe.model_of(x.ndim), {"x": x}, True, provider), x, "with Inf")
+    x[~np.isfinite(x)] = 0
+    observe.compare(run(observe.model_of(x.ndim), {"x": x}, True, provider), x, "finite")
