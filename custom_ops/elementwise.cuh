@@ -83,17 +83,15 @@ struct PlainOperator {
 };
 
 template <typename T, int kWidth, typename Operator>
-void launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, void* stream) {
+cudaError_t launch_width(const void* x, void* y, const ChannelShape& shape, const Operator& op, void* stream) {
   const int64_t packs = shape.size() / kWidth, packs_per_plane = shape.inner / kWidth;
   const auto with = [&](auto channel_of) {
-    launch(elementwise_kernel<T, kWidth, decltype(channel_of), Operator>, blocks_for(packs, kThreads * kPacksAThread),
-           kThreads, stream, static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs,
-           channel_of, op);
+    return launch(elementwise_kernel<T, kWidth, decltype(channel_of), Operator>,
+                  turning_blocks_for(packs, kThreads * kPacksAThread), 1, kThreads, stream,
+                  static_cast<const Pack<T, kWidth>*>(x), static_cast<Pack<T, kWidth>*>(y), packs, channel_of, op);
   };
-  if (packs < kDividerLimit)
-    with(Channels32{divider_of(packs_per_plane), divider_of(shape.channels)});
-  else
-    with(Channels64{packs_per_plane, shape.channels});
+  if (packs < kDividerLimit) return with(Channels32{divider_of(packs_per_plane), divider_of(shape.channels)});
+  return with(Channels64{packs_per_plane, shape.channels});
 }
 
 // Launches on `stream`; returns a cudaError_t.
@@ -102,11 +100,8 @@ int launch_elementwise(const void* x, void* y, const ChannelShape& shape, const 
   if (shape.size() == 0) return cudaSuccess;
   constexpr int kWidth = 16 / sizeof(T);
   const bool aligned = (reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y)) % 16 == 0;
-  if (aligned && shape.inner % kWidth == 0)
-    launch_width<T, kWidth>(x, y, shape, op, stream);
-  else
-    launch_width<T, 1>(x, y, shape, op, stream);
-  return cudaGetLastError();
+  if (aligned && shape.inner % kWidth == 0) return launch_width<T, kWidth>(x, y, shape, op, stream);
+  return launch_width<T, 1>(x, y, shape, op, stream);
 }
 
 // Defines what ONNXQ_DECLARE_ELEMENTWISE declares for CUDA.

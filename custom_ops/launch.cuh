@@ -12,19 +12,27 @@ namespace onnxq {
 #endif
 constexpr int64_t kMaxBlocks = ONNXQ_MAX_BLOCKS;
 
-// Blocks that cover so many items, as far as there may be.
-inline unsigned blocks_for(int64_t items, int64_t items_per_block, int64_t most = kMaxBlocks) {
-  const int64_t wanted = (items + items_per_block - 1) / items_per_block;
-  return static_cast<unsigned>(wanted < most ? wanted : most);
+// Blocks that cover all items.
+inline int64_t blocks_for(int64_t items, int64_t items_per_block) {
+  return (items + items_per_block - 1) / items_per_block;
 }
 
+// The same, as many as are useful: for kernels whose blocks take several turns.
+inline int64_t turning_blocks_for(int64_t items, int64_t items_per_block, int64_t most = kMaxBlocks) {
+  const int64_t wanted = blocks_for(items, items_per_block);
+  return wanted < most ? wanted : most;
+}
+
+// A grid of blocks x shares: a shared item, as a channel, is x, of which there may be 2^31 - 1.
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, void* stream, Arguments... arguments) {
+cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int64_t shares, unsigned threads, void* stream,
+                   Arguments... arguments) {
+  if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid;
+  config.gridDim = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(shares));
   config.blockDim = dim3(threads);
   config.stream = static_cast<cudaStream_t>(stream);
-  cudaLaunchKernelEx(&config, kernel, arguments...);  // what goes wrong, cudaGetLastError tells
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
 }  // namespace onnxq

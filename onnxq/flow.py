@@ -115,6 +115,8 @@ def quantize(
     whole = resolved_for(recipe, seen, has_images=images is not None)
     calibrates = _calibrates(whole, seen, images is not None)
     steps = _refinements(whole, has_statistics=seen is not None or calibrates)
+    for step in steps:
+        step.check_installed()
     _check_images(images, _passes(steps) + calibrates)
     held = HeldBack(images if images is not None else (), hold_back, fixed_batch_size(source) is not None)
     run = Run(provider, progress)

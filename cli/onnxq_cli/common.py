@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import onnx
 
 from onnxq.core.files import check_output, replacing
 from onnxq.core.results import plain
@@ -52,7 +53,9 @@ image_options = options(
         "--preset", type=click.Choice(list(PRESETS)), help="Preprocessing, instead of what the model's metadata says."
     ),
     click.option(
-        "--batch-size", type=click.IntRange(1), help=f"Images at a time.  [default: what MODEL fixes, or {BATCH_SIZE}]"
+        "--batch-size",
+        type=click.IntRange(1),
+        help=f"Images at a time.  [default: what a model fixes, or {BATCH_SIZE}]",
     ),
     click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be decoded."),
     click.option(
@@ -120,19 +123,24 @@ def make_loader(
     cache: str | None = None,
     statistics: Statistics | None = None,
     task: Task | None = None,
+    beside: Sequence[onnx.ModelProto] = (),
 ) -> Loader | FeedLoader:
     """The images that the options ask for, preprocessed as the model wants them, or batches that are ready.
+
+    Args:
+        beside: models that are run on the same batches.
 
     Raises:
         OnnxqError: among others, ``statistics`` of the model were made of images that were preprocessed otherwise.
     """
+    network = load_model(model)
+    fixed = next(filter(None, map(fixed_batch_size, (network, *beside))), None)
     feeds = open_feeds(data)
     if feeds is not None:
         if unused := [name for name, value in (("preset", preset), ("classes", classes), ("cache", cache)) if value]:
             raise click.UsageError(f"--{unused[0]} does nothing for arrays, which are taken as they are ({data})")
-        return FeedLoader.of(feeds, count, batch_size or fixed_batch_size(load_model(model)) or BATCH_SIZE)
+        return FeedLoader.of(feeds, count, batch_size or fixed or BATCH_SIZE)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
-    network = load_model(model)
     preprocessing = Preprocessing.from_metadata(metadata(network))
     if preset:
         preprocessing = PRESETS[preset].for_shape(input_shape(network))
@@ -150,11 +158,15 @@ def make_loader(
                 f"{model} does not say how to preprocess images; give --preset, or let `onnxq preprocess` say it"
             )
         preprocessing = Preprocessing()  # not used: the arrays are taken as they are
+    chosen = choose(len(dataset), count)
+    if fixed and len(chosen) > fixed and (over := len(chosen) % fixed):
+        click.echo(f"warning: {over} images left out: a model takes {fixed} at once, and no fewer", err=True)
+        chosen = chosen[:-over]
     return Loader(
         dataset,
         preprocessing,
-        choose(len(dataset), count),
-        batch_size or fixed_batch_size(network) or BATCH_SIZE,
+        chosen,
+        batch_size or fixed or BATCH_SIZE,
         skip_bad_images,
         workers=workers,
         cache=Path(cache) if cache is not None else None,

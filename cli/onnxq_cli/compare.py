@@ -11,6 +11,7 @@ import click
 
 from onnxq.comparison.compare import compare
 from onnxq.comparison.compared import ComparedTensor, Comparison
+from onnxq.graph.model_files import load_model
 from onnxq_cli.common import (
     check_outputs,
     data_options,
@@ -54,7 +55,8 @@ def command(
     onnxq compare detector.onnx detector.w8a8.onnx --data photos --layers
     """
     check_outputs(json_path, models=[reference, *quantized], inputs=[data, loading["classes"]])
-    loader = make_loader(reference, data, "test", images, provider, **loading)
+    beside = [load_model(model) for model in quantized]
+    loader = make_loader(reference, data, "test", images, provider, beside=beside, **loading)
     with progress("comparing", len(loader)) as update:
         found = compare(reference, quantized, loader.images, layers=layers, provider=provider, progress=update)
     report_skipped(loader)

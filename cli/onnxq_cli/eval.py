@@ -113,9 +113,10 @@ def command(
     check_engine(engine, address)
     read = [data, loading["classes"], decode, characters, *metrics]
     check_outputs(json_path, csv_path, line_path, models=models, inputs=read)
-    facts = [metadata(load_model(model)) for model in models]
+    networks = [load_model(model) for model in models]
+    facts = [metadata(network) for network in networks]
     chosen_task = TASKS[task] if task is not None else None
-    loader = make_loader(models[0], data, "test", images, provider, task=chosen_task, **loading)
+    loader = make_loader(models[0], data, "test", images, provider, task=chosen_task, beside=networks[1:], **loading)
     names = (
         tuple(dict.fromkeys(map(metric_name, metrics)))
         or (chosen_task.metrics if chosen_task is not None else ())

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import click
-import onnx
 
 from onnxq.data.fitting import FITS
 from onnxq.data.preprocessing import COLORS, KEYS, LAYOUTS, Preprocessing
@@ -68,29 +67,41 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
         resize = asked.get("resize", start.resize)
         asked["resize"] = (resize, resize) if isinstance(resize, int) else resize
         asked.setdefault("crop", None)
-    made = replace(start, **asked).for_shape(input_shape(network))
+    wanted = replace(start, **asked).checked()
+    shape = input_shape(network)
+    if given["resize"] is None:
+        wanted = wanted.for_shape(shape)
+    _check_size(model, shape, wanted)
+    made = wanted.for_shape(shape)
     side = made.crop or made.resize
     height, width = side if isinstance(side, tuple) else (side, side)
     if height is not None and width is not None:
         made = replace(made, input_size=(channels, height, width))
-    made = made.checked()
-    _check_size(model, network, made, asked["resize"] if given["resize"] is not None else None)
     set_metadata(network, made.to_metadata(), instead_of=KEYS)
     save_model(network, output)
     click.echo(f"{output}: {made}")
 
 
-def _check_size(model: str, network: onnx.ModelProto, made: Preprocessing, resize: object) -> None:
-    """Whether images become of the size that the network fixes, and by what was asked for."""
-    shape = input_shape(network)
-    wanted = shape[2:4] if made.layout == "nchw" else shape[1:3]
-    if len(shape) != 4 or None in wanted:
+def _check_size(model: str, shape: list[int | None], made: Preprocessing) -> None:
+    """Whether images become of the size that a network fixes; where nothing is said of sizes, they come as they are."""
+    fixed = (shape[2:4] if made.layout == "nchw" else shape[1:3]) if len(shape) == 4 else [None, None]
+    framed = FITS[made.fit].frames
+    if fixed == [None, None] or (made.crop is None and made.resize is None):
         return
-    fixed, got = "x".join(map(str, wanted)), "x".join(map(str, made.input_size[1:]))
-    if fixed != got and (made.crop is not None or made.resize is not None):
-        raise OnnxqError(f"{model} takes images of {fixed} pixels, these would be {got}: give --resize and --crop")
-    if resize is not None and resize != made.resize:
-        raise OnnxqError(f"--resize: {model} takes images of {fixed} pixels; leave it out")
+    wanted = "x".join("any" if size is None else str(size) for size in fixed)
+    if made.crop is None and not framed:
+        raise OnnxqError(
+            f"{model} takes images of {wanted} pixels, but only their short side is said: give --crop or --fit"
+        )
+    side = made.crop or made.resize
+    becoming: list[int | None] = list(side) if isinstance(side, tuple) else [side, side]
+    if made.crop is None and made.fit == "height":
+        becoming[1] = None  # as the image has it
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(fixed, becoming, strict=True)):
+        got = "x".join("any" if size is None else str(size) for size in becoming)
+        raise OnnxqError(
+            f"{model} takes images of {wanted} pixels, these would be {got}: mend --resize, --crop or --fit"
+        )
 
 
 def _channels(shape: list[int | None], layout: str) -> int | None:

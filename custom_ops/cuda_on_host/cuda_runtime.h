@@ -30,10 +30,13 @@ struct dim3 {
 };
 
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess = 0 };
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline const char* cudaGetErrorName(cudaError_t) { return "cudaSuccess"; }
-inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
+inline const char* cudaGetErrorName(cudaError_t error) {
+  return error == cudaSuccess ? "cudaSuccess" : "cudaErrorInvalidConfiguration";
+}
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "invalid configuration argument";
+}
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -86,6 +89,7 @@ struct Block {
 };
 
 inline thread_local Block* block = nullptr;
+inline std::mutex one_at_a_time;  // kernels of different types may have the same shared memory
 
 }  // namespace cuda_on_host
 
@@ -95,9 +99,10 @@ inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments... arguments) {
-  static std::mutex one_at_a_time;
-  const std::lock_guard guard(one_at_a_time);
   const dim3 grid = config->gridDim, threads = config->blockDim;
+  if (grid.x == 0 || grid.x > 0x7fffffffu || grid.y == 0 || grid.y > 65535 || threads.x == 0 || threads.x > 1024)
+    return cudaErrorInvalidConfiguration;
+  const std::lock_guard guard(cuda_on_host::one_at_a_time);
   cuda_on_host::Block shared(threads.x);
   const auto run = [&](unsigned thread) {
     cuda_on_host::block = &shared;

@@ -41,8 +41,7 @@ __global__ void __launch_bounds__(kThreads) conv_kernel(const FixedPointConvCall
 int fixed_point_conv_cuda(const FixedPointConvCall& call, void* stream) {
   const int64_t total = call.shape.batch * call.shape.outputs * call.shape.out_h * call.shape.out_w;
   if (total == 0) return cudaSuccess;
-  launch(conv_kernel, blocks_for(total, kThreads), kThreads, stream, call);
-  return cudaGetLastError();
+  return launch(conv_kernel, turning_blocks_for(total, kThreads), 1, kThreads, stream, call);
 }
 
 }  // namespace onnxq

@@ -157,21 +157,23 @@ __global__ void __launch_bounds__(kThreads) finish(ObserveShape shape, ObserveOu
 
 int observe_cuda(const float* x, ObserveShape shape, ObserveOutputs out, void* stream) {
   if (shape.channels == 0) return cudaSuccess;
-  launch(start, blocks_for(shape.channels * kBins, kThreads, INT32_MAX), kThreads, stream, shape, out);
+  cudaError_t error = launch(start, blocks_for(shape.channels * kBins, kThreads), 1, kThreads, stream, shape, out);
   const int64_t values = shape.batch * shape.inner;
-  if (values > 0) {
-    const dim3 grid(static_cast<unsigned>(shape.channels), blocks_for(values, kThreads * kValuesPerThread, kMaxShares));
-    const auto with = [&](auto places) {
-      launch(extremes<decltype(places)>, grid, kThreads, stream, x, shape, places, out);
-      launch(count<decltype(places)>, grid, kThreads, stream, x, shape, places, out);
+  const auto observe = [&](auto places) {
+    const int64_t shares = turning_blocks_for(values, kThreads * kValuesPerThread, kMaxShares);
+    const auto run = [&](auto kernel) {
+      if (error == cudaSuccess) error = launch(kernel, shape.channels, shares, kThreads, stream, x, shape, places, out);
     };
-    if (values < kDividerLimit)
-      with(Places32{divider_of(shape.inner)});
-    else
-      with(Places64{shape.inner});
-  }
-  launch(finish, blocks_for(shape.channels, kThreads, INT32_MAX), kThreads, stream, shape, out);
-  return cudaGetLastError();
+    run(extremes<decltype(places)>);
+    run(count<decltype(places)>);
+  };
+  if (values >= kDividerLimit)
+    observe(Places64{shape.inner});
+  else if (values > 0)
+    observe(Places32{divider_of(shape.inner)});
+  if (error == cudaSuccess)
+    error = launch(finish, blocks_for(shape.channels, kThreads), 1, kThreads, stream, shape, out);
+  return error;
 }
 
 }  // namespace onnxq

@@ -120,10 +120,11 @@ class Preprocessing:
     def for_shape(self, shape: Sequence[object]) -> Preprocessing:
         """The same for a network whose input has this shape, where sizes are made to fit: what it fixes is the size.
 
-        Where it fixes the width, too, images are not brought to a height alone: they are stretched.
+        Where it fixes the width, too, images are not brought to a height alone: they are stretched. A crop that follows
+        is left as it is.
         """
         sizes = shape[2:4] if self.layout == "nchw" else shape[1:3]
-        if len(shape) != 4 or not FITS[self.fit].frames or not isinstance(self.resize, tuple):
+        if len(shape) != 4 or not FITS[self.fit].frames or not isinstance(self.resize, tuple) or self.crop is not None:
             return self
         height, width = (
             size if isinstance(size, int) and size > 0 else own for size, own in zip(sizes, self.resize, strict=True)

@@ -92,7 +92,7 @@ class Refinement(Step):
     judged: ClassVar[bool] = True
 
     def check_installed(self) -> None:
-        """Find out before any step is taken whether the packages that it needs are there.
+        """Find out before any work whether the packages that it needs are there.
 
         Raises:
             OnnxqError: one is not.

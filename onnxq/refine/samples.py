@@ -65,7 +65,7 @@ def choose_positions(layer: Layer, shape: tuple[int, ...], count: int, random: n
 
 
 def samples(layer: Layer, x: Float32, positions: Index) -> Float32:
-    """What the layer reads at these positions, float32 [g, P, d]."""
+    """What the layer reads at these positions, which ascend as ``choose_positions`` has them; float32 [g, P, d]."""
     groups, width = layer.group, layer.weight.shape[1]
     window = window_of(layer, x.shape)
     if not window.kernel:

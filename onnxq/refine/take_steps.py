@@ -47,10 +47,8 @@ def take_steps(draft: Draft, steps: Sequence[Refinement], images: HeldBack, run:
     Steps that look at no images are taken as they are, and so are all where fewer than eight images are held back.
 
     Raises:
-        OnnxqError: see ``Refinement.apply`` and ``check_installed``.
+        OnnxqError: see ``Refinement.apply``.
     """
-    for step in steps:
-        step.check_installed()
     judge: Judge | None = None
     before = np.zeros(0)
     way: list[tuple[str, float]] = []

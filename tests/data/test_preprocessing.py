@@ -119,12 +119,43 @@ def test_a_model_that_says_how(tmp_path):
         (["--mean", "1,2", "-o", tmp_path / "x"], "does not fit together"),
         (["-o", tmp_path / "m.onnx"], "it is an input, too"),
         (["-o", tmp_path / "x"], "takes images of 8x8 pixels, these would be 224x224"),
-        (["--resize", 8, "--crop", 6, "-o", tmp_path / "x"], "these would be 6x6: give --resize and --crop"),
-        (["--fit", "letterbox", "--resize", 640, "-o", tmp_path / "x"], "--resize: "),
+        (["--resize", 8, "--crop", 6, "-o", tmp_path / "x"], "these would be 6x6: mend --resize, --crop"),
+        (["--fit", "letterbox", "--resize", 640, "-o", tmp_path / "x"], "these would be 640x640"),
+        (["--resize", "8x8", "--crop", "none", "-o", tmp_path / "x"], "only their short side is said"),
     ]
     for options, said_wrong in wrong:
         done = command("preprocess", tmp_path / "m.onnx", *options)
         assert done.exit_code != 0 and said_wrong in done.output + str(done.exception), options
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "refused"),
+    [
+        ((48, 320), "--fit height --resize 48", None),
+        ((48, 320), "--fit height --resize 32", "these would be 32xany"),
+        ((48, None), "--fit height --resize 32", "takes images of 48xany pixels"),
+        ((48, None), "--fit height --resize 48", None),
+        ((224, 224), "--fit stretch --resize 256 --crop 224", None),
+        ((224, 224), "--preset cifar", None),
+        ((224, None), "--crop 96", "these would be 96x96"),
+        ((256, 128), "", "mend --resize, --crop or --fit"),
+        ((256, 128), "--fit stretch", None),
+        ((256, 128), "--fit letterbox --resize 256x128", None),
+        ((None, None), "--crop 96", None),
+    ],
+)
+def test_sizes_that_a_model_takes(tmp_path, size, options, refused):
+    model = small_network()
+    for place, value in zip((2, 3), size, strict=True):
+        dim = model.graph.input[0].type.tensor_type.shape.dim[place]
+        dim.CopyFrom(onnx.TensorShapeProto.Dimension(dim_value=value) if value else type(dim)(dim_param="s"))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    done = command("preprocess", tmp_path / "m.onnx", *options.split(), "-o", tmp_path / "r.onnx")
+    if refused is None:
+        assert done.exit_code == 0, done.exception
+    else:
+        assert refused in str(done.exception)
 
 
 def test_what_a_model_fixes_is_taken(tmp_path):
@@ -149,11 +180,14 @@ def test_a_batch_that_a_model_fixes_is_made(tmp_path, data):
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
     onnx.save(model, tmp_path / "three.onnx")
     (tmp_path / "pictures").mkdir()
-    for number in range(6):
+    for number in range(7 if data == "pictures" else 6):
         picture(8, 8).save(tmp_path / "pictures" / f"{number}.png")
     np.save(tmp_path / "array.npy", np.zeros((6, 3, 8, 8), np.float32))
-    done = command("eval", tmp_path / "three.onnx", "--data", tmp_path / data)
-    assert done.exit_code == 0 and "6 " in done.output, done.exception
+    onnx.save(small_network(), tmp_path / "free.onnx")
+    for models in (["three.onnx"], ["free.onnx", "three.onnx"]):
+        done = command("eval", *(tmp_path / model for model in models), "--data", tmp_path / data)
+        assert done.exit_code == 0 and "6 " in done.output, done.exception
+        assert ("1 images left out" in done.output) == (data == "pictures")
     done = command("eval", tmp_path / "three.onnx", "--data", tmp_path / data, "--batch-size", 2)
     assert "takes exactly 3 images" in str(done.exception)
 

@@ -363,7 +363,7 @@ def test_without_torch_it_is_refused_before_any_work():
         "import sys; sys.modules['torch'] = None; sys.path.insert(0, 'tests')\n"
         "from helpers import images, small_network\nimport onnxq\n"
         "class Batches:\n    def __iter__(self):\n        raise AssertionError('looked at images')\n"
-        "try:\n    onnxq.quantize(small_network(1), None, onnxq.Recipe.of(act_bits=None, reconstruct=True), "
+        "try:\n    onnxq.quantize(small_network(1), None, onnxq.Recipe.of(reconstruct=True), "
         "images=Batches())\n"
         "except onnxq.OnnxqError as error:\n    assert \"pip install 'onnxq[torch]'\" in str(error), error\n"
         "else:\n    raise AssertionError('no error')\n"
