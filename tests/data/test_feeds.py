@@ -187,6 +187,20 @@ def test_flat_folders_and_lists(pictures, small_model, tmp_path):
     assert "needs labels, which this data has not" in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    ("json_in", "images_in"),
+    [(".", "."), (".", "images"), (".", "val"), ("annotations", "val"), ("annotations", "images"),
+     ("annotations", "images/val")],
+)  # fmt: skip
+def test_where_images_of_a_coco_json_may_be(tmp_path, json_in, images_in):
+    for folder in (json_in, images_in):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / images_in / "x.png")
+    listed = tmp_path / json_in / "boxes_val.json"
+    listed.write_text(json.dumps({"images": [{"file_name": "x.png"}]}))
+    assert open_dataset(str(listed), "test").image(0).size == (4, 4)
+
+
 def test_what_cannot_be_read(tmp_path, pictures):
     cases = {
         "empty.txt": ("", "no images in it"),

@@ -109,7 +109,10 @@ def yolo_images(path: Path, purpose: Purpose) -> tuple[str, list[Path]]:
 
 
 def coco(path: Path) -> ImageList:
-    """A COCO json: the images that it names, beside it or in a folder beside its folder. Annotations are not read.
+    """A COCO json: the images that it names. Annotations are not read.
+
+    The images lie beside it, beside its folder, or in a folder there that is called ``images`` or like the end of its
+    name (``instances_val2017``).
 
     Raises:
         OnnxqError: it is none, or an image is not there.
@@ -134,7 +137,8 @@ def coco_images(path: Path, content: Any) -> list[Path]:
     if not all(isinstance(name, str) for name in names):
         raise OnnxqError(f"{path}: a `file_name` is no text")
     split = path.stem.rpartition("_")[2]  # instances_val2017
-    places = [path.parent, path.parent / split, path.parent.parent / split, path.parent.parent / "images" / split]
+    near, above = path.parent, path.parent.parent
+    places = [near, near / split, near / "images", above / split, above / "images" / split, above / "images"]
     root = next((place for place in places if names and (place / names[0]).is_file()), None)
     if root is None:
         raise OnnxqError(f"{path}: its images are in none of {', '.join(map(str, places))}")
