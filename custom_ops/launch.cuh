@@ -23,7 +23,7 @@ inline int64_t turning_blocks_for(int64_t items, int64_t items_per_block, int64_
   return wanted < most ? wanted : most;
 }
 
-// A grid of blocks x shares: a shared item, as a channel, is x, of which there may be 2^31 - 1.
+// A grid of blocks, each of which is one or several shares of an item (blockIdx.x and .y).
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int64_t shares, unsigned threads, void* stream,
                    Arguments... arguments) {

@@ -135,11 +135,12 @@ def make_loader(
     """
     network = load_model(model)
     fixed = next(filter(None, map(fixed_batch_size, (network, *beside))), None)
+    batch_size = batch_size or fixed or BATCH_SIZE
     feeds = open_feeds(data)
     if feeds is not None:
         if unused := [name for name, value in (("preset", preset), ("classes", classes), ("cache", cache)) if value]:
             raise click.UsageError(f"--{unused[0]} does nothing for arrays, which are taken as they are ({data})")
-        return FeedLoader.of(feeds, count, batch_size or fixed or BATCH_SIZE)
+        return FeedLoader.of(feeds, count, batch_size)
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     preprocessing = Preprocessing.from_metadata(metadata(network))
     if preset:
@@ -166,7 +167,7 @@ def make_loader(
         dataset,
         preprocessing,
         chosen,
-        batch_size or fixed or BATCH_SIZE,
+        batch_size,
         skip_bad_images,
         workers=workers,
         cache=Path(cache) if cache is not None else None,

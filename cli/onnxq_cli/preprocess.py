@@ -84,24 +84,22 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
 
 def _check_size(model: str, shape: list[int | None], made: Preprocessing) -> None:
     """Whether images become of the size that a network fixes; where nothing is said of sizes, they come as they are."""
-    fixed = (shape[2:4] if made.layout == "nchw" else shape[1:3]) if len(shape) == 4 else [None, None]
-    framed = FITS[made.fit].frames
-    if fixed == [None, None] or (made.crop is None and made.resize is None):
+    fixed = made.fixed_by(shape)
+    if fixed == (None, None) or (made.crop is None and made.resize is None):
         return
-    wanted = "x".join("any" if size is None else str(size) for size in fixed)
-    if made.crop is None and not framed:
+    if made.size == (None, None):
         raise OnnxqError(
-            f"{model} takes images of {wanted} pixels, but only their short side is said: give --crop or --fit"
+            f"{model} takes images of {_text(fixed)} pixels, but only their short side is said: give --crop or --fit"
         )
-    side = made.crop or made.resize
-    becoming: list[int | None] = list(side) if isinstance(side, tuple) else [side, side]
-    if made.crop is None and made.fit == "height":
-        becoming[1] = None  # as the image has it
-    if any(None not in pair and pair[0] != pair[1] for pair in zip(fixed, becoming, strict=True)):
-        got = "x".join("any" if size is None else str(size) for size in becoming)
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(fixed, made.size, strict=True)):
         raise OnnxqError(
-            f"{model} takes images of {wanted} pixels, these would be {got}: mend --resize, --crop or --fit"
+            f"{model} takes images of {_text(fixed)} pixels, these would be {_text(made.size)}: mend --resize, --crop "
+            "or --fit"
         )
+
+
+def _text(size: tuple[int | None, int | None]) -> str:
+    return "x".join("any" if side is None else str(side) for side in size)
 
 
 def _channels(shape: list[int | None], layout: str) -> int | None:

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <math.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <atomic>
@@ -40,10 +39,7 @@ inline const char* cudaGetErrorString(cudaError_t error) {
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
-  size_t dynamicSmemBytes = 0;
   cudaStream_t stream = nullptr;
-  void* attrs = nullptr;
-  unsigned numAttrs = 0;
 };
 
 namespace cuda_on_host {

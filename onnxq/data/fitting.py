@@ -88,11 +88,13 @@ class Fit:
 
     Attributes:
         place: says where an image of a size comes to lie. frames: the size asked for is that of a frame, height and
-            width, which a network can fix.
+            width, which a network can fix. fills_width: images become as wide as it; else their width follows from
+            their height.
     """
 
     place: Callable[[Size, Size], Placed]
     frames: bool = True
+    fills_width: bool = True
 
 
 FITS = {
@@ -100,5 +102,5 @@ FITS = {
     "stretch": Fit(stretched),
     "letterbox": Fit(letterboxed),
     "corner": Fit(in_corner),
-    "height": Fit(of_height),
+    "height": Fit(of_height, fills_width=False),
 }

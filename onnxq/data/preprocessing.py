@@ -123,14 +123,32 @@ class Preprocessing:
         Where it fixes the width, too, images are not brought to a height alone: they are stretched. A crop that follows
         is left as it is.
         """
-        sizes = shape[2:4] if self.layout == "nchw" else shape[1:3]
         if len(shape) != 4 or not FITS[self.fit].frames or not isinstance(self.resize, tuple) or self.crop is not None:
             return self
-        height, width = (
-            size if isinstance(size, int) and size > 0 else own for size, own in zip(sizes, self.resize, strict=True)
-        )
-        fit = "stretch" if self.fit == "height" and isinstance(sizes[1], int) else self.fit
+        fixed = self.fixed_by(shape)
+        height, width = (own if size is None else size for size, own in zip(fixed, self.resize, strict=True))
+        fit = self.fit if FITS[self.fit].fills_width or fixed[1] is None else "stretch"
         return replace(self, fit=fit, resize=(height, width), input_size=(self.input_size[0], height, width))
+
+    def fixed_by(self, shape: Sequence[object]) -> tuple[int | None, int | None]:
+        """Height and width that a network whose input has this shape fixes; None each where they are free."""
+        if len(shape) != 4:
+            return None, None
+        height, width = (
+            size if isinstance(size, int) and size > 0 else None
+            for size in (shape[2:4] if self.layout == "nchw" else shape[1:3])
+        )
+        return height, width
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        """Height and width that images become; None each where it depends on the image."""
+        if self.crop is not None:
+            return self.crop, self.crop
+        fit = FITS[self.fit]
+        if not fit.frames or not isinstance(self.resize, tuple):
+            return None, None
+        return self.resize[0], self.resize[1] if fit.fills_width else None
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop, as torchvision does with PIL images: uint8 [H, W, channels]."""
