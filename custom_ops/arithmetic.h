@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __CUDACC__
 #define ONNXQ_HD __host__ __device__ __forceinline__
@@ -50,11 +51,17 @@ ONNXQ_HD float mid_tread(float x, float scale, float first, float last) {
 enum class Rounding : int32_t { half_even, half_up, floor };
 enum class Overflow : int32_t { saturate, wrap };
 
+// Codes lie in -half .. half - 1.
 struct FixedPointFormat {
-  int32_t total_bits;
+  float half;   // 2^(total_bits - 1)
+  float turns;  // 2^-total_bits, of the whole range in 1
   Rounding rounding;
   Overflow overflow;
 };
+
+inline FixedPointFormat fixed_point_format(int32_t total_bits, Rounding rounding, Overflow overflow) {
+  return {ldexpf(1.0f, total_bits - 1), ldexpf(1.0f, -total_bits), rounding, overflow};
+}
 
 // Exact: no sum is rounded (floor(x + 0.5) would be wrong for 0.49999997).
 ONNXQ_HD float round_to(float x, Rounding rounding) {
@@ -63,11 +70,11 @@ ONNXQ_HD float round_to(float x, Rounding rounding) {
   return rounding == Rounding::half_up && x - below >= 0.5f ? below + 1.0f : below;
 }
 
-// An integral code into -2^(total_bits - 1) .. 2^(total_bits - 1) - 1. Infinite codes saturate either way.
+// An integral code into the format's range. Infinite codes saturate either way.
 ONNXQ_HD float into_range(float code, FixedPointFormat format) {
-  const float half = ldexpf(1.0f, format.total_bits - 1);
+  const float half = format.half;
   if (format.overflow == Overflow::wrap && code - code == 0.0f) {
-    const float turns = code / (2.0f * half);
+    const float turns = code * format.turns;
     const float rest = (turns - floorf(turns)) * (2.0f * half);
     return rest >= half ? rest - 2.0f * half : rest;
   }
@@ -85,8 +92,8 @@ ONNXQ_HD float fixed_point(float x, float inverse_step, float step, FixedPointFo
 
 // A sum of codes, exact in double, into the same range.
 ONNXQ_HD float sum_into_range(double sum, FixedPointFormat format) {
-  const double half = ldexp(1.0, format.total_bits - 1);
-  if (format.overflow == Overflow::wrap) sum -= 2.0 * half * floor((sum + half) / (2.0 * half));
+  const double half = format.half;
+  if (format.overflow == Overflow::wrap) sum -= 2.0 * half * floor((sum + half) * format.turns);
   sum = sum < -half ? -half : sum;
   return static_cast<float>(sum > half - 1.0 ? half - 1.0 : sum);
 }
@@ -114,16 +121,28 @@ ONNXQ_HD float nearest_level(float x, float scale, const float* levels, const fl
 
 constexpr int kHalfBins = 128;
 constexpr int kBins = 2 * kHalfBins;
-constexpr int kSmallestAnchorLog4 = -30;
-constexpr int kLargestAnchorLog4 = 63;
+constexpr int32_t kSmallestAnchor = -60;  // its logarithm of base 2; all are even
+constexpr int32_t kLargestAnchor = 126;
 constexpr float kSumUnit = 33554432.0f;     // 2^25
 constexpr float kSquareUnit = 67108864.0f;  // 2^26
 
-// The smallest power of four that is no smaller than `reach`, within the anchors that exist.
-ONNXQ_HD float anchor_of(float reach) {
-  float anchor = ldexpf(1.0f, 2 * kSmallestAnchorLog4);
-  for (int log4 = kSmallestAnchorLog4; log4 < kLargestAnchorLog4 && reach > anchor; ++log4) anchor *= 4.0f;
-  return anchor;
+// 2^exponent, of normal numbers.
+ONNXQ_HD float power_of_two(int32_t exponent) {
+  const int32_t bits = (exponent + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+// The logarithm of base 2 of a channel's anchor: the smallest power of four that is no smaller than `reach` >= 0,
+// within the anchors that exist.
+ONNXQ_HD int32_t anchor_of(float reach) {
+  int32_t bits;
+  memcpy(&bits, &reach, sizeof bits);
+  int32_t exponent = (bits >> 23) - 127 + ((bits & 0x7fffff) != 0);  // rounded up
+  exponent += exponent & 1;
+  exponent = exponent < kSmallestAnchor ? kSmallestAnchor : exponent;
+  return exponent > kLargestAnchor ? kLargestAnchor : exponent;
 }
 
 // Bin of x / anchor, which lies in [-1, 1]: kHalfBins.. upwards for x >= 0, kHalfBins - 1.. downwards for x < 0.

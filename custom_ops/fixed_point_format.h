@@ -14,7 +14,8 @@ inline FixedPointFormat read_format(const OrtKernelInfo* raw, const char* op) {
   if (total_bits < 2 || total_bits > 16) fail(op, "total_bits must lie between 2 and 16");
   if (rounding < 0 || rounding > 2) fail(op, "rounding must be 0 (half to even), 1 (half up) or 2 (floor)");
   if (overflow < 0 || overflow > 1) fail(op, "overflow must be 0 (saturate) or 1 (wrap)");
-  return {static_cast<int32_t>(total_bits), static_cast<Rounding>(rounding), static_cast<Overflow>(overflow)};
+  return fixed_point_format(static_cast<int32_t>(total_bits), static_cast<Rounding>(rounding),
+                            static_cast<Overflow>(overflow));
 }
 
 }  // namespace onnxq

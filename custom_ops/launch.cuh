@@ -7,20 +7,9 @@
 
 namespace onnxq {
 
-#ifndef ONNXQ_MAX_BLOCKS  // tests have few, so that blocks have more than one turn
-#define ONNXQ_MAX_BLOCKS (1 << 16)
-#endif
-constexpr int64_t kMaxBlocks = ONNXQ_MAX_BLOCKS;
-
 // Blocks that cover all items.
 inline int64_t blocks_for(int64_t items, int64_t items_per_block) {
   return (items + items_per_block - 1) / items_per_block;
-}
-
-// The same, as many as are useful: for kernels whose blocks take several turns.
-inline int64_t turning_blocks_for(int64_t items, int64_t items_per_block, int64_t most = kMaxBlocks) {
-  const int64_t wanted = blocks_for(items, items_per_block);
-  return wanted < most ? wanted : most;
 }
 
 // A grid of blocks, each of which is one or several shares of an item (blockIdx.x and .y).
@@ -33,6 +22,18 @@ cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int64_t shares
   config.blockDim = dim3(threads);
   config.stream = static_cast<cudaStream_t>(stream);
   return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+// How many blocks of a kernel run at the same time on the current device: more are of no use where blocks take turns.
+template <typename... Parameters>
+cudaError_t blocks_at_once(void (*kernel)(Parameters...), unsigned threads, int64_t* blocks) {
+  int device = 0, processors = 0, on_each = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+  if (error == cudaSuccess)
+    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&on_each, kernel, static_cast<int>(threads), 0);
+  *blocks = int64_t{processors} * on_each;
+  return error;
 }
 
 }  // namespace onnxq

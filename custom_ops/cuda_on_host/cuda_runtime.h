@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <atomic>
 #include <bit>
@@ -36,6 +37,20 @@ inline const char* cudaGetErrorName(cudaError_t error) {
 inline const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "invalid configuration argument";
 }
+
+// A device that is busy with few blocks, so that tests have blocks that take turns.
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) { return *value = 1, cudaSuccess; }
+template <typename Kernel>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel, int, size_t) {
+  return *blocks = 3, cudaSuccess;
+}
+
+inline cudaError_t cudaMallocAsync(void** memory, size_t size, cudaStream_t) {
+  return *memory = malloc(size), cudaSuccess;
+}
+inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return free(memory), cudaSuccess; }
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;

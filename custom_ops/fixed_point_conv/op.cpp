@@ -81,6 +81,8 @@ struct Kernel {
       });
     } else {
 #ifdef ONNXQ_WITH_CUDA
+      if (shape.out_h * shape.out_w > kLargest)
+        fail(kName, "on CUDA, an output plane must have fewer than 2^31 values");
       check_launch(kName, "conv_kernel", fixed_point_conv_cuda(call, context.GetGPUComputeStream()));
 #endif
     }

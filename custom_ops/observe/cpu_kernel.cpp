@@ -95,7 +95,8 @@ void ONNXQ_KERNEL(observe_channel)(const float* x, ObserveShape shape, int64_t c
   const float lowest = empty ? __builtin_inff() : from_ordered(seen.lowest);
   const float highest = empty ? -__builtin_inff() : from_ordered(seen.highest);
   const float reach = fmaxf(fabsf(lowest), fabsf(highest));
-  const float anchor = anchor_of(reach);
+  const int32_t anchor_log2 = anchor_of(reach);
+  const float anchor = power_of_two(anchor_log2), inverse_anchor = power_of_two(-anchor_log2);
 
   Totals totals;
   int32_t tables[kTables * kBins] = {};
@@ -103,7 +104,7 @@ void ONNXQ_KERNEL(observe_channel)(const float* x, ObserveShape shape, int64_t c
   for (int64_t n = 0; n < shape.batch; ++n)
     for (int64_t i = 0; i < shape.inner; i += kBlock) {
       const int64_t length = shape.inner - i < kBlock ? shape.inner - i : kBlock;
-      accumulate(first + n * sample + i, length, 1.0f / anchor, totals, tables);
+      accumulate(first + n * sample + i, length, inverse_anchor, totals, tables);
     }
 
   out.minimum[channel] = clean ? lowest : __builtin_nanf("");

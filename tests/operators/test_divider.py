@@ -24,7 +24,7 @@ int main() {
     const uint32_t divisor = step < 3000 ? step + 1 : random >> (state >> 20) % 31 | 1;
     const uint32_t multiple = random / divisor * divisor;
     for (uint32_t n : {random, multiple, multiple > 0 ? multiple - 1 : 0, last, last / divisor * divisor}) {
-      const Divider by = divider_of(divisor);
+      const Divider by(divisor);
       wrong += by.quotient(n) != n / divisor || by.remainder(n) != n % divisor;
     }
   }

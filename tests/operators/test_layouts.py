@@ -14,8 +14,10 @@ from operators import test_observe as observe
 
 from onnxq.formats import affine
 from onnxq.formats.affine import AffineParams
+from onnxq.runtime.sessions import make_session
 
-SHAPES = [(3, 3, 64, 64), (3, 5, 33, 35), (4100, 3)]  # with 16 bytes at a time, one value, and one of each channel
+# Planes of whole words of 16 bytes, of an odd size, of less than 32 bytes, and of one value
+SHAPES = [(3, 3, 64, 64), (3, 5, 33, 35), (700, 9, 2, 3), (4100, 3)]
 pytestmark = pytest.mark.skipif(not KERNEL_PROVIDERS, reason="the native library was not built")
 
 
@@ -46,6 +48,28 @@ def test_fake_quantize(kind, shape, offset, provider):
     want = affine.fake_quantize(x.astype(np.float32), grid, 1).astype(x.dtype)
     model = fake_quantize.model_of(kind, x.ndim, feeds["scale"].ndim)
     assert_same_bits(run(model, feeds, True, provider)[0], want)
+
+
+@pytest.mark.parametrize("outputs_offset", [0, 1, 3])
+@pytest.mark.parametrize("offset", [1, 3])
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1, 2)], ids=str)
+@pytest.mark.parametrize("kind", [FLOAT, FLOAT16])
+def test_outputs_that_are_not_aligned(kind, shape, offset, outputs_offset):
+    """As far as x, whole words are left between a few values at both ends; else there are none."""
+    x = values(shape, np.float32 if kind == FLOAT else np.float16, offset)
+    y = values(shape, x.dtype, outputs_offset)
+    channels = np.arange(shape[1])
+    grid = AffineParams(
+        (0.1 + 0.2 * channels).astype(np.float32), np.zeros_like(channels, np.float32), channels.astype(np.int32) % 9
+    )
+    feeds = fake_quantize.feeds_of(x, grid, 1)
+    session = make_session(fake_quantize.model_of(kind, x.ndim, feeds["scale"].ndim), "cpu", native=True)
+    binding = session.io_binding()
+    for name, array in {**feeds, "x": x}.items():
+        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    binding.bind_output("y", "cpu", 0, y.dtype, y.shape, y.ctypes.data)
+    session.run_with_iobinding(binding)
+    assert_same_bits(y, affine.fake_quantize(x.astype(np.float32), grid, 1).astype(x.dtype))
 
 
 @pytest.mark.parametrize("provider", KERNEL_PROVIDERS)
