@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from gpu_setting import Setting
+from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.runtime.one_operator import OPERATORS, model_of, quantize_linear_model
+from onnxq.runtime.one_operator import OPERATORS, model_of
 from onnxq.runtime.sessions import session_options
 from onnxq_cli.common import table
 
@@ -82,3 +83,19 @@ def measure(setting: Setting, name: str, shape: tuple[int, ...], dtype: Any) -> 
         label: (2 * times * size if label == "copy" else traffic) / statistics.median(values) / 1e9
         for label, values in seconds.items()
     }
+
+
+def quantize_linear_model(shape: Sequence[int], times: int = 1) -> onnx.ModelProto:
+    """A pair of standard QuantizeLinear and DequantizeLinear, per tensor, so many times."""
+    constants = [
+        numpy_helper.from_array(np.array(0.1, np.float32), "scale"),
+        numpy_helper.from_array(np.array(7, np.uint8), "zero_point"),
+    ]
+    nodes = []
+    for i in range(times):
+        source, target = f"x{i}" if i else "x", f"x{i + 1}" if i + 1 < times else "y"
+        nodes.append(helper.make_node("QuantizeLinear", [source, "scale", "zero_point"], [f"q{i}"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"q{i}", "scale", "zero_point"], [target]))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "qdq", ends[:1], ends[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)

@@ -7,7 +7,7 @@ name would hide it.)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -65,8 +65,8 @@ class Quantized:
         weights: how many the float model has. left: operator -> how many of them are float in this one, too.
     """
 
-    model: onnx.ModelProto
-    plan: Plan
+    model: onnx.ModelProto = field(repr=False)
+    plan: Plan = field(repr=False)
     float_bytes: int
     notes: tuple[str, ...]
     distances: Distances

@@ -22,7 +22,17 @@ from onnxq_cli.main import COMMANDS, _group
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+    *(
+        ROOT / name
+        for name in (
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "examples/README.md",
+            "models/README.md",
+            "fuzz/README.md",
+        )
+    ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 NETWORKS = ("net", "model", "resnet50", "vgg16", "mobilenet_v2")

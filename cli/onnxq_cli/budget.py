@@ -145,7 +145,7 @@ def within_drop(
         said=_say,
     )
     click.echo(candidates_table(found.tried))
-    click.echo("")
+    click.echo("" if judge.float_value is None else f"The float network has {judge.float_value:.4g}.\n")
     best = found.best
     if best is None:
         least = min(candidate.lost for candidate in found.tried)
@@ -154,6 +154,8 @@ def within_drop(
     size, usual = (each.model.ByteSize() for each in (best, plain))
     compared = "smaller" if size < usual else "no smaller"
     notes = [f"it is {compared} than with {USUAL} bits for all but the first and the last layer, {size_text(usual)}"]
+    if judge.may_lose_all(asked.most):
+        notes.append(f"{asked.most:g} is no less than all that the float network has: any file loses as little")
     if not found.likely:
         notes.append(f"it may lose more than {asked.most:g} on other images: these are too few to say, judge by more")
     return replace(best, notes=(*best.notes, *notes))
@@ -161,8 +163,7 @@ def within_drop(
 
 def chosen_widths(result: Quantized) -> str:
     """Like W4.32A8: the mean of a weight, and of what layers read the narrowest and the widest."""
-    bits = [(float(weight.bits.mean()), weight.codes.size) for weight in result.plan.weights.values()]
-    mean = sum(width * count for width, count in bits) / max(sum(count for _, count in bits), 1)
+    mean = result.plan.mean_bits
     reached = Recipe.from_json(metadata(result.model)[RECIPE])
     if reached.activations is None:
         return f"W{mean:.2f}"
@@ -183,5 +184,5 @@ def at_four_bits(recipe: Recipe) -> Recipe:
 
 def candidates_table(tried: Sequence[Candidate]) -> str:
     """A line for each, as they were tried."""
-    rows = [[f"{each.bits:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}"] for each in tried]
+    rows = [[f"{each.mean:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}"] for each in tried]
     return table(["bits a weight", "size", "lost", "standard error"], rows)

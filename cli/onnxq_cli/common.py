@@ -19,15 +19,14 @@ from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
 from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.feeds import FeedFiles, FeedFunction, FeedLoader, open_feeds
-from onnxq.data.loader import Loader, choose
-from onnxq.data.preprocessing import Preprocessing
+from onnxq.data.loader import BATCH_SIZE, Loader, choose
+from onnxq.data.preprocessing import KEYS, Preprocessing
 from onnxq.data.presets import PRESETS
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.tasks import Task
-from onnxq.graph.model_files import files_beside, fixed_batch_size, input_shape, load_model, metadata
+from onnxq.graph.model_files import files_beside, fixed_batch_size, input_shape, load_model, metadata, set_metadata
 from onnxq.runtime.providers import resolve_provider
 
-BATCH_SIZE = 16
 # As fast as processes on a few cores, and no second interpreter to start; on many cores threads wait for each other.
 DEFAULT_WORKERS = 0 if (os.cpu_count() or 1) <= 4 else min(16, (os.cpu_count() or 1) - 1)
 
@@ -144,7 +143,9 @@ def make_loader(
     known = dict(statistics.origin.preprocessing) if statistics is not None else {}
     preprocessing = Preprocessing.from_metadata(metadata(network))
     if preset:
-        preprocessing = PRESETS[preset].for_shape(input_shape(network))
+        own, preprocessing = preprocessing, PRESETS[preset].for_shape(input_shape(network))
+        if own not in (None, preprocessing):
+            click.echo(f"warning: {model} says otherwise how images become its input; --preset is followed", err=True)
     preprocessing = preprocessing or Preprocessing.from_metadata(known)
     if preprocessing is not None and known not in ({}, preprocessing.to_metadata()):
         raise OnnxqError(
@@ -173,6 +174,11 @@ def make_loader(
         cache=Path(cache) if cache is not None else None,
         pinned=resolve_provider(provider) == "cuda",
     )
+
+
+def write_preprocessing(model: onnx.ModelProto, preprocessing: Preprocessing) -> None:
+    """Say in a model how images become its input, instead of what it says."""
+    set_metadata(model, preprocessing.to_metadata(), instead_of=KEYS)
 
 
 def check_outputs(*outputs: str | None, models: Sequence[str], inputs: Sequence[str | None] = ()) -> None:

@@ -62,6 +62,11 @@ def command(
     report_skipped(loader)
     click.echo(f"{describe_data(loader.dataset, found[0].images)}\n")
     click.echo(outputs_table(found))
+    if any(output.shapes_differ for each in found for output in each.outputs):
+        click.echo(
+            "note: outputs whose rows the data decides on (NonMaxSuppression) are compared row by row, where both have "
+            "as many: another order counts as an error; `onnxq eval` judges them"
+        )
     for each in found if layers else ():
         click.echo(f"\n{show_path(each.path)}: worst tensors, SQNR in dB")
         click.echo("")

@@ -134,6 +134,8 @@ def command(
         loader = replace(loader, indices=np.random.default_rng(shuffle).permutation(loader.indices).tolist())
     if chosen_task is not None and not anyway and (wrong := doubt(models[0], loader, chosen, provider)):
         without = ", without --preset" if loading["preset"] else ""
+        if isinstance(loader.dataset, ImageFolder) and loading["classes"] is None:
+            wrong += f" (of {loader.dataset.class_count} class folders; --classes names all, where a model has more)"
         raise OnnxqError(f"{wrong} (--anyway goes on all the same{without})")
     files = ", ".join(Path(model).name for model in models)
     with tracking(track, f"eval {files}") as run:
@@ -145,7 +147,9 @@ def command(
                 results = onnxq.evaluate(models, loader, metrics=chosen, provider=provider, progress=update)
         report_skipped(loader)
         _warn_of_classes(loader, results[0])
-        click.echo(f"{describe_data(loader.dataset, results[0].images)}, {results[0].provider.upper()} provider\n")
+        seen = describe_data(loader.dataset, results[0].images)
+        labels = "" if loader.dataset.class_count or task is not None else " without labels"
+        click.echo(f"{seen}{labels}, {results[0].provider.upper()} provider\n")
         click.echo(results_table(results, metrics=chosen))
         report = [result.to_json() for result in results]
         if entropy:

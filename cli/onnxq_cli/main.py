@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -43,6 +44,8 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            if like := get_close_matches(cmd_name, COMMANDS, n=1):
+                ctx.fail(f"No such command '{cmd_name}'. Did you mean '{like[0]}'?")
             return None
         command: click.Command = import_module(f"onnxq_cli.{cmd_name.replace('-', '_')}").command
         return command

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from onnxq.data.fitting import FITS
-from onnxq.data.preprocessing import COLORS, KEYS, LAYOUTS, Preprocessing
+from onnxq.data.preprocessing import COLORS, LAYOUTS, Preprocessing
 from onnxq.data.presets import PRESETS
 from onnxq.errors import OnnxqError
-from onnxq.graph.model_files import input_shape, load_model, metadata, save_model, set_metadata
-from onnxq_cli.common import check_outputs
+from onnxq.graph.model_files import input_shape, load_model, metadata, save_model
+from onnxq_cli.common import check_outputs, write_preprocessing
 
 
 @click.command("preprocess")
@@ -77,7 +77,7 @@ def command(model: str, output: str | None, preset: str | None, **given: Any) ->
     height, width = side if isinstance(side, tuple) else (side, side)
     if height is not None and width is not None:
         made = replace(made, input_size=(channels, height, width))
-    set_metadata(network, made.to_metadata(), instead_of=KEYS)
+    write_preprocessing(network, made)
     save_model(network, output)
     click.echo(f"{output}: {made}")
 

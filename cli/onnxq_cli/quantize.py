@@ -13,6 +13,7 @@ import onnxq
 from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
+from onnxq.data.preprocessing import Preprocessing
 from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
 from onnxq.graph.model_files import save_model
@@ -33,6 +34,7 @@ from onnxq_cli.common import (
     provider_option,
     report_skipped,
     size_text,
+    write_preprocessing,
 )
 from onnxq_cli.tracking import track_option, tracking
 from onnxq_cli.words import OPTIONS as WORDS
@@ -236,6 +238,10 @@ def command(
             images_of = loader.images if loader is not None else None
             with _progress(loader, passes) as update:
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
+        if loading["preset"] is not None and isinstance(loader, Loader):
+            write_preprocessing(result.model, loader.preprocessing)
+        elif statistics is not None and (known := Preprocessing.from_metadata(dict(statistics.origin.preprocessing))):
+            write_preprocessing(result.model, known)
         before = result.float_bytes
         widths, share = chosen_widths(result) if is_budget else asked.widths, _share(result.share)
         save_model(result.model, output)

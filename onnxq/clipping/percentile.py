@@ -32,7 +32,7 @@ class Percentile(Clipping):
 
     def problems(self) -> list[str]:
         """Whether the share is one."""
-        return _share_problems(self.keep)
+        return _share_problems("percentile", self.keep)
 
     def interval(self, observed: Observed, bits: BitArray) -> Interval:
         """As ``Clipping.interval``."""
@@ -59,7 +59,7 @@ class MovingPercentile(Clipping):
 
     def problems(self) -> list[str]:
         """Whether the share is one."""
-        return _share_problems(self.keep)
+        return _share_problems("moving-percentile", self.keep)
 
     @property
     def moving_percentile(self) -> float:
@@ -73,9 +73,9 @@ class MovingPercentile(Clipping):
         return np.minimum(observed.moving, observed.reach)
 
 
-def _share_problems(keep: float) -> list[str]:
-    return number("percentile.keep", keep) or (
-        [] if 50 < keep <= 100 else [f"`percentile.keep` must be above 50 and at most 100, not {keep:g}"]
+def _share_problems(rule: str, keep: float) -> list[str]:
+    return number(f"{rule}.keep", keep) or (
+        [] if 50 < keep <= 100 else [f"`{rule}.keep` must be above 50 and at most 100, not {keep:g}"]
     )
 
 

@@ -24,7 +24,7 @@ GAUSS_HALF = (1.71, 1.71, 2.15, 2.55, 2.93, 3.28, 3.61, 3.92, 4.2)
 
 
 class _Unlimited(BySpread):
-    """Whatever range was seen."""
+    """A rule by spread whose ranges may reach beyond what was seen."""
 
     def interval(self, observed: Observed, bits: BitArray) -> Interval:
         return self.unlimited(observed, bits)

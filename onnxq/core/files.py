@@ -111,6 +111,8 @@ def _locked_file(target: Path, prefix: str) -> tuple[Path, int]:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except (OSError, ValueError) as error:
             problem = getattr(error, "strerror", None) or error
+            if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
+                problem = f"there is no folder {target.parent}"
             raise OnnxqError(f"cannot write {target}: {problem}; choose another folder or name") from error
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)

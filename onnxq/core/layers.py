@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,22 @@ class Layer:
     last: bool = False
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """By which it can be called: its own, that of what it makes, that of its weight."""
+        return self.name, self.output, self.weight_name
+
+    def is_called(self, pattern: str) -> bool:
+        """Whether one of these is this name, or matches this shell pattern."""
+        return any(fnmatchcase(name, pattern) for name in self.names)
+
+    @property
     def channels(self) -> int:
         """Number of output channels."""
         return len(self.weight)
+
+
+def how_named(layers: Sequence[Layer]) -> str:
+    """For people who look for the name of a layer: those at the ends of a network."""
+    names = list(dict.fromkeys(layer.name for layer in (*layers[:2], *layers[-2:])))
+    weight = f", or by their weights, like {layers[-1].weight_name}" if layers else ""
+    return f"layers are named like {', '.join(names)}{weight}"

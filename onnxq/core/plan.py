@@ -41,3 +41,9 @@ class Plan:
     rounded_parameters: Callable[[str | None, Float32], Float32] | None = None
     exact_products: bool = True
     stored: tuple[str, ...] = ()
+
+    @property
+    def mean_bits(self) -> float:
+        """Of a weight."""
+        bits = [(float(weight.bits.mean()), weight.codes.size) for weight in self.weights.values()]
+        return sum(width * count for width, count in bits) / max(sum(count for _, count in bits), 1)

@@ -32,7 +32,7 @@ class Registry(Generic[Choice]):
         self._classes: dict[str, Any] = {}
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
-        """Decorate a frozen dataclass: it is called ``name`` in recipes, and on the command line.
+        """Decorate a dataclass: it is called ``name`` in recipes, and on the command line.
 
         Raises:
             ValueError: the name is taken by another class.

@@ -22,6 +22,7 @@ from onnxq.data.prefetch import ahead
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.errors import OnnxqError
 
+BATCH_SIZE = 16  # of images, where nothing says otherwise
 READY = 2  # batches that wait while one is in use
 
 
@@ -81,7 +82,7 @@ class Loader:
     dataset: Dataset
     preprocessing: Preprocessing
     indices: Sequence[int]
-    batch_size: int = 32
+    batch_size: int = BATCH_SIZE
     skip_bad_images: bool = False
     workers: int = 0
     cache: Path | None = None

@@ -53,7 +53,7 @@ def decide(
     asked = recipe.activations
     if asked is not None:
         if statistics is None:
-            raise OnnxqError("calibration statistics are needed to quantize activations: `statistics`")
+            raise OnnxqError("quantizing activations needs images (`data`), or statistics of them (`statistics`)")
         for point in points:
             point = _without_skipped(point, names, by_name)
             if point.for_layers_only and not point.layers and point.shares is None:

@@ -17,7 +17,7 @@ from onnxq.data.annotations import KINDS
 from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.metrics import DEFAULT, METRICS, Chosen, Metric, Target
-from onnxq.graph.model_files import load_model, metadata
+from onnxq.graph.model_files import bytes_of, load_model, metadata
 from onnxq.runtime.batches import There, check_batch, on_device, run
 from onnxq.runtime.providers import provider_of
 from onnxq.runtime.sessions import make_session
@@ -126,7 +126,7 @@ def evaluate(
             images=images,
             seconds=tally.seconds,
             provider=provider_of(tally.session),
-            size=tally.path.stat().st_size,
+            size=bytes_of(tally.path),
             values=distinct([metric.result() for metric in tally.metrics]),
         )
         for tally in tallies
@@ -170,7 +170,7 @@ def opened(
 
 
 def take_batch(tallies: Sequence[Tally], batch: Batch, before: int) -> int:
-    """Run files and count; how many images there are in it.
+    """Run files on a batch and count; returns how many images there are in it.
 
     Args:
         before: images, for what errors call those of this batch.
@@ -202,6 +202,9 @@ def distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: value for result in results for name, value in result.items()}
 
 
+FROM_TASK = "give `task`, or other data; where a network has several inputs, make all but one constant"
+
+
 def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> Target:
     """Of a batch; of one without any as many as there are images, -1."""
     labels = batch.labels
@@ -209,7 +212,7 @@ def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> Target:
     if wanting := [metric for metric in metrics if metric.needs not in ("", kind)]:
         raise OnnxqError(
             f"the metric {METRICS.name_of(wanting[0])} needs {NAMES[wanting[0].needs]}, which this data has not: "
-            f"{'give `task`, or other data' if wanting[0].needs in KINDS else 'take `metric` agreement or distance'}"
+            f"{FROM_TASK if wanting[0].needs in KINDS else 'take `metric` agreement or distance'}"
         )
     if labels is None:
         return np.full(images, -1, np.int64)

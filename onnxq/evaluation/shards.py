@@ -11,6 +11,7 @@ from onnxq.data.loader import Loader
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.evaluate import NO_IMAGES, Evaluation, Tally, distinct, tallied
 from onnxq.evaluation.metrics import METRICS, Chosen, Metric
+from onnxq.graph.model_files import bytes_of
 from onnxq.runtime.providers import provider_of
 
 
@@ -76,5 +77,5 @@ def together(paths: Sequence[str | Path], parts: Sequence[Counted], metrics: Seq
         own = [merged(name, (part.counts[place][which] for part in parts)) for which, name in enumerate(metrics)]
         images, seconds = sum(part.images for part in parts), sum(part.seconds[place] for part in parts)
         values = distinct([metric.result() for metric in own])
-        found.append(Evaluation(path, images, seconds, parts[0].provider, path.stat().st_size, values))
+        found.append(Evaluation(path, images, seconds, parts[0].provider, bytes_of(path), values))
     return found

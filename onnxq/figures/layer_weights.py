@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from onnxq.core.layers import Layer
 from onnxq.errors import OnnxqError
@@ -25,9 +24,7 @@ def chosen_layer(paths: Sequence[str], pattern: str | None) -> Layer:
     normalize(graph)
     layers = [layer for layer in network_of(graph).layers if layer.weight.size]
     if pattern is not None:
-        layers = [
-            layer for layer in layers if any(fnmatchcase(name, pattern) for name in (layer.name, layer.weight_name))
-        ]
+        layers = [layer for layer in layers if layer.is_called(pattern)]
         if not layers:
             raise OnnxqError(f"`layer` {pattern}: {paths[0]} has no such layer")
         return layers[0]

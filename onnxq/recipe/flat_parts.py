@@ -94,15 +94,15 @@ class Parts:
     def _clipping(self) -> None:
         """Parameters of the clipping rule."""
         rule = self.activations and self.activations.clipping
-        for name, cls, default in (("std_multiplier", Std, 2.0), ("percentile", Percentile, KEEP)):
-            value = self.given.get(name)
-            if value is None or (value == default and not isinstance(rule, cls)):
-                continue
-            if not isinstance(rule, (Std, Percentile, MovingPercentile)) or not isinstance(
-                rule, cls | MovingPercentile
-            ):
-                raise OnnxqError(f"`{name}` goes with scheme {CLIPPINGS.name_of(cls())}")
-            rule = replace(rule, **{"k" if isinstance(rule, Std) else "keep": value})
+        multiplier, share = self.given.get("std_multiplier"), self.given.get("percentile")
+        if isinstance(rule, Std) and multiplier is not None:
+            rule = replace(rule, k=multiplier)
+        elif multiplier not in (None, Std().k):
+            raise OnnxqError("`std_multiplier` goes with scheme std")
+        if isinstance(rule, (Percentile, MovingPercentile)) and share is not None:
+            rule = replace(rule, keep=share)
+        elif share not in (None, KEEP):
+            raise OnnxqError("`percentile` goes with schemes percentile and moving-percentile")
         if self.given.get("moving_average"):
             if not isinstance(rule, Percentile) or self.given.get("symmetric") is False:
                 raise OnnxqError("`moving_average` is one of symmetric ranges of scheme percentile")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 
 from onnxq.allocation import ALLOCATIONS, Allocation
 from onnxq.allocation.base import MAX_BITS
@@ -53,10 +52,10 @@ class Override:
     """Bits or a format for some layers. A later override wins over an earlier one.
 
     Attributes:
-        layers: a name or a shell pattern; ``first-and-last`` for those that no layer precedes, or none follows,
-            ``the-last`` for these alone; ``decoding`` for those that make boxes of a Softmax, which are in float where
-            a recipe has no such override. (Where a recipe has none for these, they get 8 bits, or what their format or
-            target wants.)
+        layers: a name or a shell pattern, of layers, of what they make or of their weights (``Layer.names``);
+            ``first-and-last`` for those that no layer precedes, or none follows, ``the-last`` for these alone;
+            ``decoding`` for those that make boxes of a Softmax, which are in float where a recipe has no such override.
+            (Where a recipe has none for these, they get 8 bits, or what their format or target wants.)
         weight_bits, act_bits: widths, or their means where channels have bits of their own; None leaves them.
         weight_format, act_format: number formats; None leaves them.
         skip: leave the layers in float.
@@ -78,7 +77,7 @@ class Override:
             return layer.decodes
         if self.layers in (FIRST_AND_LAST, LAST):
             return layer.last if self.layers == LAST else layer.first_or_last
-        return fnmatchcase(layer.name, self.layers)
+        return layer.is_called(self.layers)
 
     def problems(self) -> list[str]:
         """What is wrong with it by itself, a sentence each."""
@@ -131,6 +130,6 @@ class Override:
 
 def is_left_out(layer: Layer, overrides: Sequence[Override]) -> bool:
     """Whether a layer stays in float: an override says so, or it decodes and none is for such layers, or names it."""
-    if layer.decodes and not any(override.layers in (DECODING, layer.name) for override in overrides):
+    if layer.decodes and not any(override.layers in (DECODING, *layer.names) for override in overrides):
         return True
     return any(override.skip and override.covers(layer) for override in overrides)

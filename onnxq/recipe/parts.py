@@ -151,7 +151,7 @@ class Activations:
         return found
 
     @property
-    def tell_mean(self) -> bool:
+    def tells_mean(self) -> bool:
         """Whether statistics tell what quantization does to the mean of a tensor."""
         return not self.dynamic and (self.format is None or self.format.tells_mean)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from onnxq.core.checks import number
 from onnxq.core.coerce import coerce
-from onnxq.core.layers import Layer
+from onnxq.core.layers import Layer, how_named
 from onnxq.core.target import Target
 from onnxq.errors import OnnxqError
 from onnxq.formats import Format
@@ -121,7 +121,7 @@ class Recipe:
     def resolved_steps(self, *, has_statistics: bool = True) -> tuple[Step, ...]:
         """The refinements, in order; by default the correction of biases, where statistics, if there are any, tell
         enough, and what the rounding asks for."""
-        tells = self.activations is None or self.activations.tell_mean
+        tells = self.activations is None or self.activations.tells_mean
         can = self.resolved_points.at_inputs and tells and (has_statistics or self.activations is not None)
         rounds = self.rounding.step if self.rounding is not None else None
         usual = [*([CORRECT_BIASES] if can else []), *([rounds] if rounds is not None else [])]
@@ -235,8 +235,7 @@ class Recipe:
         """
         for override in self.overrides:
             if override.layers not in WORDS and not any(override.covers(layer) for layer in layers):
-                names = ", ".join(layer.name for layer in layers[:3])
-                raise OnnxqError(f"{override.layers}: no layer has such a name; layers are named like {names}")
+                raise OnnxqError(f"{override.layers}: no layer has such a name; {how_named(layers)}")
         kept = [layer for layer in layers if not is_left_out(layer, self.overrides)]
         if not kept:
             guarded = " (`guard` leaves out those that read a Softmax)" if any(each.decodes for each in layers) else ""

@@ -33,7 +33,7 @@ class CorrectBiases(Refinement):
 
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
         """It needs static quantizers at inputs, of a format whose mean is known."""
-        if points.at_inputs and (activations is None or activations.tell_mean):
+        if points.at_inputs and (activations is None or activations.tells_mean):
             return []
         return [
             "biases are corrected from the statistics of static quantizers at inputs; otherwise take `bias_correction` "

@@ -32,7 +32,7 @@ class CorrectOutputs(Refinement):
 
     def problems(self, points: Points, activations: Activations | None) -> list[str]:
         """It needs static quantizers behind layers, of a format whose mean is known."""
-        if not points.at_inputs and activations is not None and activations.tell_mean:
+        if not points.at_inputs and activations is not None and activations.tells_mean:
             return []
         return ["outputs are corrected where static quantizers sit behind layers: `points` outputs"]
 

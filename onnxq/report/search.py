@@ -70,8 +70,9 @@ def _of_drop(metadata: Mapping[str, str]) -> list[Entry]:
     """Empty where it was edited to something else."""
     try:
         return [
-            Entry(Tried(f"{each['bits']:.2f} bits", int(each["size"]), -float(each["lost"])), KEPT)
+            Entry(Tried(f"{bits:.2f} bits", int(each["size"]), -float(each["lost"])), KEPT)
             for each in json.loads(metadata.get(TRIED, "[]"))
+            for bits in [each.get("reached") or each["bits"]]
         ]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return []

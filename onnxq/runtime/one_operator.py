@@ -102,19 +102,3 @@ def convolution_model(shape: Sequence[int]) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(DOMAIN, VERSION)],
         ir_version=10,
     )
-
-
-def quantize_linear_model(shape: Sequence[int], times: int = 1) -> onnx.ModelProto:
-    """The same with a pair of standard QuantizeLinear and DequantizeLinear, per tensor."""
-    constants = [
-        numpy_helper.from_array(np.array(0.1, np.float32), "scale"),
-        numpy_helper.from_array(np.array(7, np.uint8), "zero_point"),
-    ]
-    nodes = []
-    for i in range(times):
-        source, target = f"x{i}" if i else "x", f"x{i + 1}" if i + 1 < times else "y"
-        nodes.append(helper.make_node("QuantizeLinear", [source, "scale", "zero_point"], [f"q{i}"]))
-        nodes.append(helper.make_node("DequantizeLinear", [f"q{i}", "scale", "zero_point"], [target]))
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
-    graph = helper.make_graph(nodes, "qdq", ends[:1], ends[1:], constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)

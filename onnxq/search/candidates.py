@@ -9,22 +9,27 @@ from pathlib import Path
 from onnxq.core.files import replacing
 from onnxq.errors import OnnxqError
 
-KINDS = {"bits": float, "size": int, "lost": float, "error": float}
-
 
 @dataclass(frozen=True)
 class Candidate:
     """A file that was tried.
 
     Attributes:
-        bits: mean of a weight. size: bytes. lost: points of the metric, or percent of images that differ.
-        error: standard error of what is lost, by the choice of images.
+        bits: mean of a weight that was asked for. size: bytes. lost: points of the metric, or percent of images that
+            differ. error: standard error of what is lost, by the choice of images.
+        reached: mean of a weight in the file: a target may have no fewer than that.
     """
 
     bits: float
     size: int
     lost: float
     error: float
+    reached: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Bits of a weight, as far as they are known."""
+        return self.bits if self.reached is None else self.reached
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Kept:
         """What was found at so many bits, if it was."""
         try:
             content = json.loads(self._path(bits).read_text())
-            return Candidate(*(kind(content[name]) for name, kind in KINDS.items()))
+            lost, error, reached = (float(content[name]) for name in ("lost", "error", "reached"))
+            return Candidate(float(content["bits"]), int(content["size"]), lost, error, reached)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -24,6 +24,7 @@ from onnxq.search.judge import Judge, Stage, how_many, silent
 from onnxq.search.next_bits import chosen, is_probable, next_bits
 
 EVALUATIONS = 8
+SAME = 1e-6  # bits
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ def smallest_within(
             result = None
             if candidate is None:
                 result = made(bits)
+                reached = result.plan.mean_bits
+                if any(each.reached is not None and abs(each.reached - reached) < SAME for each in tried):
+                    break  # the target has no such widths: this is a file that was tried
                 save_model(result.model, file)
-                candidate = Candidate(bits, file.stat().st_size, *judge.lost(file))
+                candidate = Candidate(bits, file.stat().st_size, *judge.lost(file), reached)
                 if kept is not None:
                     kept.keep(candidate)
             tried.append(candidate)

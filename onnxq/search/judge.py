@@ -92,6 +92,16 @@ class Judge:
             return math.inf, 0.0
         return lost, standard_error(parts, value, [part.images for part in own])
 
+    @property
+    def float_value(self) -> float | None:
+        """The metric of the float network; None where it is what others are compared with, or nothing was judged."""
+        return _value(self._metric(), self._float) if self._float else None
+
+    def may_lose_all(self, most: float) -> bool:
+        """Whether so much is all that the float network has: an own metric may be of 0 to 1, and not in percent."""
+        value = self.float_value
+        return value is not None and not METRICS.parse(self._metric()).fewer_is_better and most >= value
+
     def _metric(self) -> Chosen:
         """The one that counts."""
         known = [(metric, METRICS.parse(metric)) for metric in self.metrics]

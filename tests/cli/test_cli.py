@@ -13,11 +13,16 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from helpers import small_network
 from PIL import Image
 
+from onnxq.data.preprocessing import Preprocessing
+from onnxq.data.presets import PRESETS
+from onnxq.graph.model_files import metadata
 from onnxq.runtime.library import find_library
 from onnxq_cli import main
+from onnxq_cli.main import _group
 
 COMMAND = [sys.executable, "-c", "from onnxq_cli import main; main()"]
 
@@ -193,6 +198,38 @@ def test_a_model_without_preprocessing_asks_for_a_preset(small_data, tmp_path):
     done = subprocess.run([*COMMAND, "eval", path, "--data", small_data], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--preset" in done.stderr
+
+
+def test_a_preset_is_written_into_the_file_and_another_one_is_warned_about(small_model, small_data, tmp_path):
+    own = Preprocessing.from_metadata(metadata(onnx.load(small_model)))
+    preset = PRESETS["cifar"].for_shape([1, 3, 8, 8])
+    assert own != preset
+    asked = ("quantize", small_model, "--data", small_data, "--bits", "8", "--rounding", "nearest")
+    _, told = onnxq(*asked, "-o", tmp_path / "own.onnx")
+    assert "says otherwise" not in told
+    assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "own.onnx"))) == own
+    _, told = onnxq(*asked, "--preset", "cifar", "-o", tmp_path / "q.onnx")
+    assert "says otherwise how images become its input; --preset is followed" in told
+    assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "q.onnx"))) == preset
+    onnxq("calibrate", small_model, "--data", small_data, "--preset", "cifar", "-o", tmp_path / "s.npz")
+    onnxq("quantize", small_model, "--stats", tmp_path / "s.npz", "-o", tmp_path / "s.onnx")
+    assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "s.onnx"))) == preset
+
+
+def test_what_is_missing_is_named(small_model, small_data, tmp_path):
+    _, told = onnxq("quantize", small_model, "--data", small_data, "-o", tmp_path / "no" / "q.onnx", ok=False)
+    assert "there is no folder" in told
+    _, told = onnxq("quantize", small_model, "-o", tmp_path / "q.onnx", ok=False)
+    assert "needs images (--data), or statistics of them (--stats)" in told
+    done = CliRunner().invoke(_group, ["quantise"])
+    assert done.exit_code == 2 and "Did you mean 'quantize'?" in done.output
+
+
+def test_sizes_count_weights_beside_a_file(small_model, small_data, tmp_path):
+    onnx.save(small_network(), tmp_path / "b.onnx", save_as_external_data=True, location="b.data", size_threshold=0)
+    onnxq("eval", small_model, tmp_path / "b.onnx", "--data", small_data, "--json", tmp_path / "sizes.json")
+    one, other = (entry["bytes"] for entry in json.loads((tmp_path / "sizes.json").read_text())["models"])
+    assert one <= other < 1.5 * one
 
 
 def test_gray_and_odd_images_are_taken(small_model, small_data):

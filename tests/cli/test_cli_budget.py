@@ -144,7 +144,7 @@ def test_without_labels_it_is_agreement_and_too_much_is_said(model, data, tmp_pa
         path.rename(flat / f"{path.parent.name}_{path.name}")
     asked = ("quantize", model, "--data", flat, "--act-bits", 8, "-n", 40, "-o", tmp_path / "q.onnx")
     said, _ = command(*asked, "--max-drop", 50)
-    assert said.splitlines()[2].split()[0] == "4.00"
+    assert said.splitlines()[2].split()[0] == "3.99"
     (tmp_path / "mine.py").write_text(
         "calls = 0\n\n\ndef score(outputs, labels):\n    global calls\n    calls += 1\n    return 100 * (calls <= 6)\n"
     )  # 100 of the float network, which is tried on a batch and comes first, in five batches, and 0 of the others
@@ -235,7 +235,21 @@ def test_errors_count_the_other_way(model, data, tmp_path):
     asked = ("quantize", model, "--data", data, "--act-bits", 8, "--max-drop", 2.5, "-n", 40, "-o", tmp_path / "q.onnx")
     want, _ = command(*asked)
     got, _ = command(*asked, "--metric", f"{tmp_path / 'mine.py'}:wrong")
-    assert got == want
+    assert "The float network has 100." in want and "The float network has 0." in got
+    assert got.replace("has 0.", "has 100.") == want
+
+
+def test_a_metric_of_other_units_is_noted(model, data, tmp_path):
+    """Of 0 to 1, a loss of 1 is no limit; and files that the target makes alike are tried once."""
+    (tmp_path / "mine.py").write_text(
+        "def share(outputs, labels):\n    return float((outputs[0].argmax(axis=1) == labels).mean())\n"
+    )
+    asked = ("quantize", model, "--data", data, "--act-bits", 8, "--target", "onnxruntime", "-n", 40)
+    said, _ = command(*asked, "--metric", f"{tmp_path / 'mine.py'}:share", "--max-drop", 1, "-o", tmp_path / "q.onnx")
+    assert "The float network has 1.\n" in said
+    assert "1 is no less than all that the float network has" in said
+    table = said.split("\n\n")[0].splitlines()[2:]
+    assert len({line.split()[0] for line in table}) == len(table) > 1
 
 
 def test_what_cannot_be_judged_is_said_before_anything_runs(model, data, tmp_path):

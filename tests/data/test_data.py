@@ -42,8 +42,18 @@ def test_missing_data_is_said(spec):
 
 def test_an_empty_folder_is_said(tmp_path):
     (tmp_path / "class").mkdir()
-    with pytest.raises(OnnxqError, match="no images in class folders"):
+    with pytest.raises(OnnxqError, match="no images, neither in it nor in class folders"):
         open_dataset(str(tmp_path), "test")
+
+
+def test_a_folder_too_high_up_is_said(tmp_path):
+    for split in ("calib", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / split / name / "0.png")
+    with pytest.raises(OnnxqError, match=r"its folders hold folders of images: give one of them, like .*calib"):
+        open_dataset(str(tmp_path), "calib")
+    assert len(open_dataset(str(tmp_path / "calib"), "calib")) == 2
 
 
 def write_cifar(folder, names, key):

@@ -191,6 +191,20 @@ def coco(folder, count=20, size=(100, 50), number=7):
     return folder / "boxes.json"
 
 
+def test_corners_in_the_place_of_sizes_are_said(tmp_path):
+    """As many tools have them: left, top, right and bottom."""
+    path = coco(tmp_path)
+    content = json.loads(path.read_text())
+    for each in content["annotations"]:
+        each["bbox"] = [50, 10, 90, 40]
+    path.write_text(json.dumps(content))
+    with pytest.raises(OnnxqError, match=r"boxes leave their images; a `bbox` is \[left, top, width, height\]"):
+        open_boxes(str(path), "test")
+    path.write_text("[]")
+    with pytest.raises(OnnxqError, match="not a COCO json with boxes"):
+        open_boxes(str(path), "test")
+
+
 def test_boxes_follow_the_picture(tmp_path):
     data: Any = open_boxes(str(coco(tmp_path)), "test")
     box = data.truth(0, PRESETS["yolo"].for_shape([1, 3, 200, 200]))  # doubled; 50 rows of grey above

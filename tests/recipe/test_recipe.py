@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_flow import COMBINATIONS
 
+from onnxq.clipping.percentile import MovingPercentile
 from onnxq.core.granularity import Granularity
 from onnxq.core.layers import Layer
 from onnxq.core.registry import Registry
@@ -118,8 +119,30 @@ def test_overrides_by_name_first_and_last_and_the_later_wins():
         "Mixed_1",
         "Mixed_2",
     ]
-    with pytest.raises(OnnxqError, match="Mixed_2: no layer has such a name"):
+    with pytest.raises(OnnxqError, match=r"Mixed_2: no layer has such a name; layers are named like .*, or by their"):
         recipe.chosen([layer("out"), layer("Mixed_1")])
+
+
+def test_layers_are_called_by_what_they_make_and_by_their_weights_too():
+    named = replace(layer("node_conv2d_11"), output="conv2d_11", weight_name="fires.3.squeeze.weight")
+    for pattern in ("node_conv2d_11", "conv2d_11", "fires.3.*"):
+        assert Override(pattern).covers(named)
+    assert not Override("conv2d_1").covers(named)
+    decoding = replace(named, decodes=True)
+    with pytest.raises(OnnxqError, match="is left to quantize"):
+        Recipe().chosen([decoding])
+    asked = replace(Recipe(), overrides=(Override("fires.3.squeeze.weight", weight_bits=8),))
+    assert asked.chosen([decoding]) == [decoding]
+
+
+def test_parameters_go_with_their_own_rule():
+    moving = {"scheme": "percentile", "moving_average": True, "symmetric": True}
+    assert Recipe.of(**moving, percentile=99.0).activations.clipping == MovingPercentile(99.0)
+    for wrong in ({"scheme": "moving-percentile"}, moving):
+        with pytest.raises(OnnxqError, match="`std_multiplier` goes with scheme std"):
+            Recipe.of(**wrong, std_multiplier=60)
+    with pytest.raises(OnnxqError, match=r"`moving-percentile\.keep` must be above 50"):
+        Recipe.of(activations={"clipping": {"moving-percentile": {"keep": 40}}}).resolved()
 
 
 def test_what_formats_do_with_the_ends():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from onnxq.errors import OnnxqError
 
 Corners = NDArray[np.float64]
 MOST_CLASSES = 2**16
+MOST_OUTSIDE = 0.1  # of boxes: data sets have mistakes
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def open_boxes(spec: str, purpose: Purpose) -> AnnotatedImages:
 
 def _coco(path: Path) -> AnnotatedImages:
     content = coco_content(path)
+    if not isinstance(content, dict):
+        raise OnnxqError(f"{path}: not a COCO json with boxes: `images` and `annotations` by name")
     try:
         order = tuple(sorted(int(category["id"]) for category in content["categories"]))
         if not all(0 <= number < MOST_CLASSES for number in order):
@@ -116,12 +120,25 @@ def _coco(path: Path) -> AnnotatedImages:
             annotation.ids.append(int(each["category_id"]))
             annotation.crowd.append(bool(each.get("iscrowd", 0)))
         annotations = [found[entry["id"]] for entry in content["images"]]
+        if _share_outside(annotations) > MOST_OUTSIDE:
+            raise ValueError("boxes leave their images; a `bbox` is [left, top, width, height]")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise OnnxqError(
             f"{path}: not a COCO json with boxes (`categories`, and `annotations` with `bbox`): {what}"
         ) from error
     return AnnotatedImages(str(path), coco_images(path, content), annotations)
+
+
+def _share_outside(annotations: Sequence[BoxAnnotation]) -> float:
+    """Of all boxes in pixels of images whose size is known, those that end more than a pixel outside."""
+    ends = [
+        right > each.size[1] + 1 or bottom > each.size[0] + 1
+        for each in annotations
+        if each.size is not None
+        for _, _, right, bottom in each.boxes
+    ]
+    return sum(ends) / max(len(ends), 1)
 
 
 def _yolo(path: Path, purpose: Purpose) -> AnnotatedImages:

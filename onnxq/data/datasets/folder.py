@@ -42,12 +42,13 @@ class ImageFolder:
             paths = {folder: files_below(root / folder) for folder in folders}
         except OSError as error:
             raise OnnxqError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
+        if classes is None and len(folders) > 1 and all(map(_holds_folders, (root / folder for folder in folders))):
+            raise OnnxqError(f"{root}: its folders hold folders of images: give one of them, like {root / folders[0]}")
         names = classes if classes is not None else tuple(folders)
         unknown = [folder for folder in folders if folder not in set(names)]
         if unknown:
-            raise OnnxqError(
-                f"{root}: folder {unknown[0]} is not in the class list (nor are {len(unknown) - 1} others)"
-            )
+            others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
+            raise OnnxqError(f"{root}: folder {unknown[0]} is not in the class list{others}")
         index = {name: number for number, name in enumerate(names)}
         self.name = str(root)
         self.classes = names
@@ -56,7 +57,7 @@ class ImageFolder:
             (path, index[folder]) for folder in folders for path in paths[folder] if path.suffix.lower() in SUFFIXES
         ]
         if not self._items:
-            raise OnnxqError(f"{root}: no images in class folders (expected {root}/CLASS/IMAGE.jpg)")
+            raise OnnxqError(f"{root}: no images, neither in it nor in class folders ({root}/CLASS/IMAGE.jpg)")
 
     def __len__(self) -> int:
         return len(self._items)
@@ -74,6 +75,11 @@ class ImageFolder:
     def file(self, index: int) -> Path:
         """Of an image."""
         return self._items[index][0]
+
+
+def _holds_folders(root: Path) -> bool:
+    """Of images, two or more, and no images beside them."""
+    return not has_images(root) and sum(each.is_dir() and has_images(each) for each in root.iterdir()) > 1
 
 
 def has_images(root: Path) -> bool:

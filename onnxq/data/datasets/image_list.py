@@ -141,7 +141,8 @@ def coco_images(path: Path, content: Any) -> list[Path]:
     places = [near, near / split, near / "images", above / split, above / "images" / split, above / "images"]
     root = next((place for place in places if names and (place / names[0]).is_file()), None)
     if root is None:
-        raise OnnxqError(f"{path}: its images are in none of {', '.join(map(str, places))}")
+        tried = ", ".join(map(str, places))
+        raise OnnxqError(f"{path}: its images are in none of {tried}; put them there, or a link to them")
     files = [root / name for name in names]
     check_there(path, files)
     return files
@@ -151,7 +152,8 @@ def check_there(path: Path, files: Sequence[Path]) -> None:
     """Raises OnnxqError: some are not; ``path`` is the list that names them."""
     missing = [file for file in files if not file.is_file()]
     if missing:
-        raise OnnxqError(f"{path}: {missing[0]} is not there (nor are {len(missing) - 1} others)")
+        others = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise OnnxqError(f"{path}: {missing[0]} is not there{others}")
 
 
 def text_of(path: Path) -> str:
