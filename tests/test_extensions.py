@@ -48,7 +48,7 @@ def test_a_clipping_rule(network, statistics, tmp_path):
     np.testing.assert_allclose(half, all_of_it / 2, rtol=0.02)
     np.testing.assert_allclose(quarter, all_of_it / 4, rtol=0.03)
     assert onnxq.Recipe.from_json(composed.to_json()) == composed
-    with pytest.raises(OnnxqError, match=r"`share` must lie between 0\.01 and 1, not 3"):
+    with pytest.raises(OnnxqError, match=r"`share.share` must lie between 0\.01 and 1, not 3"):
         from_yaml(tmp_path, "activations: {clipping: {share: {share: 3}}}")
     with pytest.raises(OnnxqError, match=r"clipping rule share: part; its parameters are share"):
         from_yaml(tmp_path, "activations: {clipping: {share: {part: 3}}}")

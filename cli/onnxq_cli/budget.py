@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.core.metadata_keys import RECIPE
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Purpose
@@ -27,7 +28,7 @@ from onnxq.search.candidates import Candidate, Kept
 from onnxq.search.drop import smallest_within
 from onnxq.search.judge import Judge
 from onnxq.search.sweep import Job, digest_of
-from onnxq_cli.common import make_loader, options, progress, size_text, table
+from onnxq_cli.common import make_loader, options, progress, table
 
 USUAL = 4  # bits, of what people compare with
 UNITS = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}

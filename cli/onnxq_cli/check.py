@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.inspection.check import check
 from onnxq.inspection.report import Check
 from onnxq.recipe.targets import TARGETS
 from onnxq.recipe.targets.base import IntegerTarget
-from onnxq_cli.common import check_outputs, json_option, printable, size_text, write_json
+from onnxq_cli.common import check_outputs, json_option, printable, write_json
 
 SHOWN = 20  # layers; --json has all
 WITH_KERNELS = [name for name in TARGETS.names() if isinstance(TARGETS.parse(name), IntegerTarget)]

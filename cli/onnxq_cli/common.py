@@ -241,11 +241,6 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
-def size_text(size: int) -> str:
-    """A number of bytes for people."""
-    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
-
-
 def show_path(path: Path) -> str:
     """A path as short as it is clear."""
     return str(path) if len(str(path)) <= 48 else f"...{str(path)[-45:]}"

@@ -12,6 +12,7 @@ import numpy as np
 
 import onnxq
 from onnxq.core.feeds import Given, as_batch
+from onnxq.core.files import size_text
 from onnxq.core.metadata_keys import RECIPE
 from onnxq.data.datasets.folder import ImageFolder
 from onnxq.data.feeds import FeedLoader
@@ -38,7 +39,6 @@ from onnxq_cli.common import (
     provider_option,
     report_skipped,
     show_path,
-    size_text,
     table,
     write_json,
 )

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.graph.expand import expand
 from onnxq.graph.model_files import load_model, save_model
 from onnxq.runtime.sessions import check_loads
-from onnxq_cli.common import check_outputs, size_text
+from onnxq_cli.common import check_outputs
 
 
 @click.command("expand")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.data.presets import PRESETS
 from onnxq.graph.model_files import metadata, save_model
-from onnxq_cli.common import check_outputs, size_text
+from onnxq_cli.common import check_outputs
 
 
 @click.command("export")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.data.presets import PRESETS
 from onnxq.export.apot.architectures import ARCHS
 from onnxq.export.apot.grids import GRIDS
 from onnxq.graph.model_files import metadata, save_model
-from onnxq_cli.common import check_outputs, size_text
+from onnxq_cli.common import check_outputs
 
 
 @click.command("import-apot")

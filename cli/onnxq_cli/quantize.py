@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import onnxq
+from onnxq.core.files import size_text
 from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
@@ -33,7 +34,6 @@ from onnxq_cli.common import (
     progress,
     provider_option,
     report_skipped,
-    size_text,
     write_preprocessing,
 )
 from onnxq_cli.tracking import track_option, tracking

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from onnxq.core.files import replacing
+from onnxq.core.files import replacing, size_text
 from onnxq.core.statistics import Statistics
 from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import usual_metrics
@@ -22,7 +22,6 @@ from onnxq_cli.common import (
     progress,
     provider_option,
     report_skipped,
-    size_text,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import onnxq
+from onnxq.core.files import size_text
 from onnxq.core.sensitivity import by_effect
 from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
@@ -28,7 +29,6 @@ from onnxq_cli.common import (
     progress,
     provider_option,
     report_skipped,
-    size_text,
     table,
     write_json,
 )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from onnxq.core.files import replacing
+from onnxq.core.files import replacing, size_text
 from onnxq.core.statistics import Statistics
 from onnxq.inspection.show import show
 from onnxq.inspection.shown import Range, ShownTensor
-from onnxq_cli.common import check_outputs, json_option, printable, show_path, size_text, table, write_json
+from onnxq_cli.common import check_outputs, json_option, printable, show_path, table, write_json
 
 
 @click.command("show")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from onnxq.core.files import size_text
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.given_metric import metric_name
 from onnxq.evaluation.metrics import METRICS, usual_metrics
@@ -21,7 +22,6 @@ from onnxq_cli.common import (
     make_loader,
     printable,
     provider_option,
-    size_text,
     table,
     write_json,
 )

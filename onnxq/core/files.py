@@ -190,3 +190,8 @@ def move_into_place(temporary: Path, target: Path) -> None:
     with suppress(FileNotFoundError):
         temporary.chmod(stat.S_IMODE(target.stat().st_mode))
     temporary.replace(target)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -48,8 +48,7 @@ class ShownTensor:
     @property
     def bits(self) -> float | None:
         """Mean over channels."""
-        channels = sum(self.widths.values())
-        return sum(width * count for width, count in self.widths.items()) / channels if channels else None
+        return mean_width(self.widths)
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,12 @@ class Shown:
 
     tensors: tuple[ShownTensor, ...]
     notes: tuple[str, ...]
+
+
+def mean_width(widths: Mapping[int, int]) -> float | None:
+    """Of so many channels of each width; None of none."""
+    channels = sum(widths.values())
+    return sum(width * count for width, count in widths.items()) / channels if channels else None
 
 
 def range_of(values: NDArray[Any]) -> Range | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onnxq.inspection.shown import mean_width
+
 Range = tuple[float, float]
 
 
@@ -63,8 +65,7 @@ class ReportedLayer:
     @property
     def bits(self) -> float | None:
         """Of its weights, the mean over channels."""
-        channels = sum(self.widths.values())
-        return sum(width * count for width, count in self.widths.items()) / channels if channels else None
+        return mean_width(self.widths)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import yaml
 
 from onnxq._version import __version__
 from onnxq.comparison.compared import Comparison
+from onnxq.core.files import size_text
 from onnxq.core.metadata_keys import CALIBRATION_IMAGES, IMAGES
 from onnxq.evaluation.evaluate import Evaluation
 from onnxq.graph.model_files import bytes_of, load_model
@@ -51,7 +52,7 @@ def facts_of(
         if output.sqnr is not None
     ]
     before, after = map(bytes_of, files)
-    found.append(("size", f"{_megabytes(after)}, {100 * after / before:.1f} % of {_megabytes(before)}"))
+    found.append(("size", f"{size_text(after)}, {100 * after / before:.1f} % of {size_text(before)}"))
     if widths := _widths(layers):
         found.append(("bits", widths))
     float_rate, own_rate = speed.rates
@@ -121,10 +122,6 @@ def _widths(layers: Sequence[ReportedLayer]) -> str:
 
 def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _machine() -> str:

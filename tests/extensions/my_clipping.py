@@ -14,7 +14,7 @@ class Share(Clipping):
     share: float = 0.5
 
     def problems(self):
-        return number("share", self.share, 0.01, 1)
+        return number("share.share", self.share, 0.01, 1)
 
     def interval(self, observed, bits):
         lower, upper = observed.limits
