@@ -78,7 +78,7 @@ cuda-on-host: VALUES := agree or layouts or codebook or mid_tread or fixed_point
 cuda-on-host: $(INSTALLED)
 	$(call build,cuda_on_host,-DONNXQ_CUDA_ON_HOST=ON)
 	$(call on,cuda_on_host) $(PYTEST) tests/operators
-	$(call build,cuda_on_host_sanitized,-DONNXQ_CUDA_ON_HOST=ON -DONNXQ_SANITIZE=$(MEMORY) -DONNXQ_DIVIDER_LIMIT=100)
+	$(call build,cuda_on_host_sanitized,-DONNXQ_CUDA_ON_HOST=ON -DONNXQ_SANITIZE=$(MEMORY) -DONNXQ_DIVIDER_LIMIT=15000)
 	ONNXQ_EXAMPLES=few $(call on,cuda_on_host_sanitized,asan) $(PYTEST) tests/operators -k '$(VALUES)'
 	$(call build,cuda_on_host_threads,-DONNXQ_CUDA_ON_HOST=ON -DONNXQ_SANITIZE=thread)
 	ONNXQ_EXAMPLES=few $(call on,cuda_on_host_threads,tsan) $(PYTEST) tests/operators -k '$(VALUES)' --capture=sys

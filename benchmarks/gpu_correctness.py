@@ -25,9 +25,8 @@ from onnxq.runtime.providers import CUDA_OPTIONS
 from onnxq.runtime.sessions import session_options
 
 ROOT = Path(__file__).parents[1]
-OPERATOR_TESTS = [
-    f"tests/operators/test_{name}.py" for name in ("fake_quantize", "elementwise", "observe", "fixed_point_conv")
-]
+OPERATORS_TESTED = ("fake_quantize", "elementwise", "observe", "fixed_point_conv", "layouts")
+OPERATOR_TESTS = [f"tests/operators/test_{name}.py" for name in OPERATORS_TESTED]
 TIMEOUT = 540  # seconds
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 

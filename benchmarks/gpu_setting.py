@@ -15,7 +15,7 @@ import onnxruntime as ort
 import torch
 
 from onnxq.runtime.library import has_cuda_kernels
-from onnxq.runtime.one_operator import OPERATORS, model_of
+from onnxq.runtime.one_operator import OPERATORS, convolution_model, model_of
 from onnxq.runtime.sessions import make_session, session_options
 
 TYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float16): torch.float16, np.dtype(np.int32): torch.int32}
@@ -83,13 +83,14 @@ class Setting:
 
 
 def kernels_once(setting: Setting) -> None:
-    """Run every kernel on shapes with and without wide accesses, for a checker to look on."""
-    for shape in ((2, 3, 8, 8), (2, 5, 7, 7), (3, 64, 28, 28)):
+    """Run every kernel on planes of whole words of 16 bytes and others, and on rows, for a checker to look on."""
+    for shape in ((2, 3, 8, 8), (2, 5, 7, 7), (3, 64, 28, 28), (300, 5, 1, 1), (9, 5, 2, 3)):
+        values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         for name in OPERATORS:
             for dtype in (np.float32,) if name == "Observe" else (np.float32, np.float16):
-                values = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-                x = torch.from_numpy(values).to(
-                    setting.provider
-                )  # a copy initializes: a checker does not see torch's kernels
+                # a copy initializes: a checker does not see torch's kernels
+                x = torch.from_numpy(values.astype(dtype)).to(setting.provider)
                 run, _ = setting.bound(model_of(name, shape, dtype=dtype), x, native=True)
                 run()
+        if shape[-1] > 3:
+            make_session(convolution_model(shape), setting.provider, native=True).run(None, {"x": values})

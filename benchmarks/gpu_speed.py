@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,8 @@ from onnxq.runtime.sessions import session_options
 from onnxq_cli.common import table
 
 MEGABYTES = (1, 4, 16, 64, 256, 1024, 4096)
-SMALL_MEGABYTES = (1, 2)
+SMALL_MEGABYTES = (1,)
+ODD_MEGABYTES, SMALL_ODD_MEGABYTES = 256, 1  # of planes that are no whole number of 16 bytes, and of rows of channels
 CHANNELS = 64
 TURNS = 7
 
@@ -30,18 +32,22 @@ def bandwidth(setting: Setting) -> tuple[Any, str]:
         for megabytes in SMALL_MEGABYTES if setting.small else MEGABYTES:
             values = megabytes * 1_000_000 // np.dtype(dtype).itemsize
             side = 128 if megabytes >= 64 else 32
-            shape = (max(1, values // (CHANNELS * side * side)), CHANNELS, side, side)
-            for name in OPERATORS:
+            shapes = [(max(1, values // (CHANNELS * side * side)), CHANNELS, side, side)]
+            if megabytes == (SMALL_ODD_MEGABYTES if setting.small else ODD_MEGABYTES):
+                shapes += [(values // (CHANNELS * 49), CHANNELS, 7, 7), (values // 1000, 1000, 1, 1)]
+            for name, shape in itertools.product(OPERATORS, shapes):
                 if name == "Observe" and dtype != np.float32:
                     continue
                 entry = measure(setting, name, shape, dtype)
-                report.append({"operator": name, "dtype": np.dtype(dtype).name, "megabytes": megabytes, **entry})
+                facts = {"operator": name, "dtype": np.dtype(dtype).name, "megabytes": megabytes, "shape": shape}
+                report.append({**facts, **entry})
                 speeds = [
                     f"{entry[label]:.0f}" if label in entry else "" for label in ("copy", "kernel", "body", "qdq")
                 ]
                 of_copy = f"{entry['kernel'] / entry['copy']:.2f}"
-                rows.append([f"{name} {np.dtype(dtype).name}", str(megabytes), of_copy, *speeds])
-    return report, table(["GB/s", "MB", "of copy", "copy", "kernel", "body", "Q/DQ"], rows)
+                plane = "x".join(map(str, shape[2:]))
+                rows.append([f"{name} {np.dtype(dtype).name}", str(megabytes), plane, of_copy, *speeds])
+    return report, table(["GB/s", "MB", "plane", "of copy", "copy", "kernel", "body", "Q/DQ"], rows)
 
 
 def measure(setting: Setting, name: str, shape: tuple[int, ...], dtype: Any) -> dict[str, float]:
@@ -71,7 +77,7 @@ def measure(setting: Setting, name: str, shape: tuple[int, ...], dtype: Any) -> 
         if name == "FakeQuantize" and dtype == np.float32:
             add("qdq", quantize_linear_model(shape, times), False)
     seconds: dict[str, list[float]] = {label: [] for label in calls}
-    for turn in range(TURNS + 2):
+    for turn in range(3 if setting.small else TURNS + 2):
         for label, call in calls.items():
             setting.synchronize()
             started = time.perf_counter()

@@ -16,7 +16,7 @@
 namespace onnxq {
 
 constexpr int kThreads = 256;
-constexpr int kPacksAThread = 4;  // in flight at once: one load of 16 bytes a thread does not hide the memory's latency
+constexpr int kPacks = 4;  // in flight a thread: one load of 16 bytes does not hide the memory's latency
 
 __device__ __forceinline__ float load(float value) { return value; }
 __device__ __forceinline__ float load(__half value) { return __half2float(value); }
@@ -73,7 +73,7 @@ __device__ __forceinline__ void apply(Pack<T, kWidth>& pack, typename Channels::
   }
 }
 
-// A thread takes kPacksAThread packs at a time. Operator: prepare() once a block, at(channel) gives a function
+// A thread takes several packs at a time. Operator: prepare() once a block, at(channel) gives a function
 // float -> float.
 template <bool kCrossing, typename T, int kWidth, typename Channels, typename Operator>
 __global__ void __launch_bounds__(kThreads)
@@ -88,19 +88,19 @@ __global__ void __launch_bounds__(kThreads)
   const auto* from = reinterpret_cast<const Pack<T, kWidth>*>(x + extent.head);
   auto* to = reinterpret_cast<Pack<T, kWidth>*>(y + extent.head);
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t first = thread; first < extent.packs; first += stride * kPacksAThread) {
-    Pack<T, kWidth> pack[kPacksAThread];
+  for (int64_t first = thread; first < extent.packs; first += stride * kPacks) {
+    Pack<T, kWidth> pack[kPacks];
 #pragma unroll
-    for (int p = 0; p < kPacksAThread; ++p)
+    for (int p = 0; p < kPacks; ++p)
       if (first + p * stride < extent.packs) pack[p] = from[first + p * stride];
 #pragma unroll
-    for (int p = 0; p < kPacksAThread; ++p) {
+    for (int p = 0; p < kPacks; ++p) {
       const int64_t i = first + p * stride;
-      if (i < extent.packs) {
-        apply<kCrossing>(pack[p], static_cast<Number>(extent.head + i * kWidth), channels, op);
-        to[i] = pack[p];
-      }
+      if (i < extent.packs) apply<kCrossing>(pack[p], static_cast<Number>(extent.head + i * kWidth), channels, op);
     }
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p)
+      if (first + p * stride < extent.packs) to[first + p * stride] = pack[p];
   }
 }
 
@@ -115,11 +115,11 @@ struct PlainOperator {
 template <bool kCrossing, typename T, int kWidth, typename Channels, typename Operator>
 cudaError_t launch_on(const T* x, T* y, const Extent& extent, const Channels& channels, const Operator& op,
                       void* stream) {
-  const auto kernel = elementwise_kernel<kCrossing, T, kWidth, Channels, Operator>;
+  constexpr auto kernel = elementwise_kernel<kCrossing, T, kWidth, Channels, Operator>;
   int64_t at_once = 0;
-  const cudaError_t error = blocks_at_once(kernel, kThreads, &at_once);
+  const cudaError_t error = blocks_at_once<kernel>(kThreads, &at_once);
   if (error != cudaSuccess) return error;
-  const int64_t blocks = std::max<int64_t>(1, blocks_for(extent.packs, kThreads * kPacksAThread));
+  const int64_t blocks = std::max<int64_t>(1, blocks_for(extent.packs, kThreads));
   return launch(kernel, std::min(blocks, at_once), 1, kThreads, stream, x, y, extent, channels, op);
 }
 

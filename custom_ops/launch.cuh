@@ -25,14 +25,19 @@ cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, int64_t shares
 }
 
 // How many blocks of a kernel run at the same time on the current device: more are of no use where blocks take turns.
-template <typename... Parameters>
-cudaError_t blocks_at_once(void (*kernel)(Parameters...), unsigned threads, int64_t* blocks) {
+template <auto kKernel>
+cudaError_t blocks_at_once(unsigned threads, int64_t* blocks) {
+  static thread_local int known_device = -1;  // to ask for all of it takes as long as a launch
+  static thread_local int64_t known = 0;
   int device = 0, processors = 0, on_each = 0;
   cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
-  if (error == cudaSuccess)
-    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&on_each, kernel, static_cast<int>(threads), 0);
-  *blocks = int64_t{processors} * on_each;
+  if (error == cudaSuccess && device != known_device) {
+    error = cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device);
+    if (error == cudaSuccess)
+      error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&on_each, kKernel, static_cast<int>(threads), 0);
+    if (error == cudaSuccess) known_device = device, known = int64_t{processors} * on_each;
+  }
+  *blocks = known;
   return error;
 }
 

@@ -67,7 +67,7 @@ WITH_PYTHON = [page for page in PAGES if blocks_of(page, "python")]
 def network() -> onnx.ModelProto:
     """Of images of any height and width, and large enough for a tenth of its bytes to be a file."""
     random = np.random.default_rng(0)
-    shapes = {"w1": (32, 3, 3, 3), "w2": (128, 32, 3, 3), "w3": (128, 128, 3, 3), "w4": (5, 128), "b4": (5,)}
+    shapes = {"w1": (32, 3, 3, 3), "w2": (96, 32, 3, 3), "w3": (96, 96, 3, 3), "w4": (5, 96), "b4": (5,)}
     model = parse(
         """net (float[batch,3,h,w] input) => (float[batch,5] logits) {
             a = Conv <pads = [1,1,1,1], strides = [2,2]> (input, w1)

@@ -28,6 +28,7 @@ RECIPES = {
     "w4a4-nearest": Recipe.of(rounding="nearest"),
     "w4a4": Recipe.of(),
 }
+CALIBRATION_IMAGES = 256
 POINTS_OF_ALL = "integer"  # whose statistics are good for the others too
 LEGEND = """\
 int8          integer kernels of ONNX Runtime; weights of 7 bits, which are exact on every processor
@@ -83,7 +84,7 @@ def _copy(bundled: Path, target: Path) -> None:
 
 def _quantize(source: Path, provider: str) -> list[Path]:
     """Calibrate a model and write one file for each recipe."""
-    loader = make_loader(str(source), "demo", "calib", 256, provider, batch_size=32)
+    loader = make_loader(str(source), "demo", "calib", CALIBRATION_IMAGES, provider, batch_size=32)
     with progress("calibrating", len(loader)) as update:
         statistics = onnxq.calibrate(source, loader.images, provider=provider, points=POINTS_OF_ALL, progress=update)
     files = []

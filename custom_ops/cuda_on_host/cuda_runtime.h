@@ -6,7 +6,9 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <atomic>
 #include <bit>
@@ -30,7 +32,7 @@ struct dim3 {
 };
 
 using cudaStream_t = void*;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9 };
 inline const char* cudaGetErrorName(cudaError_t error) {
   return error == cudaSuccess ? "cudaSuccess" : "cudaErrorInvalidConfiguration";
 }
@@ -48,7 +50,10 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel, i
 }
 
 inline cudaError_t cudaMallocAsync(void** memory, size_t size, cudaStream_t) {
-  return *memory = malloc(size), cudaSuccess;
+  *memory = malloc(size);
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  memset(*memory, 0xa5, size);  // as of others before
+  return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return free(memory), cudaSuccess; }
 
@@ -62,13 +67,18 @@ namespace cuda_on_host {
 constexpr unsigned kWarpSize = 32;
 
 // std::barrier's waiting goes through tables that all barriers share: ThreadSanitizer took it for an order between
-// warps.
+// warps. All threads must come from the same place, `where`: some that have ended do not make up for others that wait.
 class Barrier {
  public:
   explicit Barrier(unsigned threads) : threads_(threads), missing_(threads) {}
-  void arrive_and_wait() {
+  void arrive_and_wait(int where = 0) {
     std::unique_lock lock(mutex_);
     const uint64_t turn = turn_;
+    if (missing_ == threads_) where_ = where;
+    if (where != where_) {
+      fputs("threads of a block wait for each other at different places\n", stderr);
+      abort();
+    }
     if (--missing_ > 0) return passed_.wait(lock, [&] { return turn != turn_; });
     missing_ = threads_;
     ++turn_;
@@ -78,6 +88,7 @@ class Barrier {
  private:
   const unsigned threads_;
   unsigned missing_;
+  int where_ = 0;
   uint64_t turn_ = 0;
   std::mutex mutex_;
   std::condition_variable passed_;
@@ -122,7 +133,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
       for (unsigned x = 0; x < grid.x; ++x) {
         blockIdx = dim3(x, y, 0);
         kernel(arguments...);
-        shared.arrived.arrive_and_wait();
+        shared.arrived.arrive_and_wait(1);
       }
     }
   };
@@ -179,6 +190,8 @@ T atomicExch(T* address, T value) {
   return std::atomic_ref<T>(*address).exchange(value, std::memory_order_relaxed);
 }
 
+inline int __float2int_rn(float value) { return static_cast<int>(rintf(value)); }
+inline int __float2int_rd(float value) { return static_cast<int>(floorf(value)); }
 inline uint32_t __float_as_uint(float value) { return std::bit_cast<uint32_t>(value); }
 inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>(bits); }
 

@@ -17,6 +17,8 @@ struct CodebookOperator {
     __syncthreads();
     parameters.levels = levels;
     parameters.bounds = bounds;
+    parameters.first_half = 1;
+    while (2 * parameters.first_half < parameters.count) parameters.first_half *= 2;
   }
   __device__ __forceinline__ CodebookFunction at(int64_t channel) const { return function_of(parameters, channel); }
 };

@@ -15,6 +15,13 @@ void add_products(const float* __restrict x, double* __restrict sums, int64_t co
   }
 }
 
+// The plane of x that an output channel reads first.
+const float* first_plane(const FixedPointConvCall& call, int64_t image, int64_t output) {
+  const FixedPointConvShape& s = call.shape;
+  const int64_t start = output / (s.outputs / s.group) * s.inputs;
+  return call.x + (image * s.channels + start) * s.height * s.width;
+}
+
 int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
 }  // namespace

@@ -23,13 +23,6 @@ struct FixedPointConvCall {
   float* y;
 };
 
-// The plane of x that an output channel reads first.
-ONNXQ_HD const float* first_plane(const FixedPointConvCall& call, int64_t image, int64_t output) {
-  const FixedPointConvShape& s = call.shape;
-  const int64_t start = output / (s.outputs / s.group) * s.inputs;
-  return call.x + (image * s.channels + start) * s.height * s.width;
-}
-
 // From the sum of codes to the output.
 ONNXQ_HD float finish(double sum, float bias, float inverse_step, float step, FixedPointFormat format) {
   return fixed_point(sum_into_range(sum, format) * step + bias, inverse_step, step, format);

@@ -49,7 +49,7 @@ struct Kernel {
     };
     const int64_t out_h = output(x[2], pads[0] + pads[2], w[2], 0), out_w = output(x[3], pads[1] + pads[3], w[3], 1);
     int64_t values = 1;
-    for (int64_t size : {x[0], w[0], out_h, out_w})
+    for (int64_t size : {out_h, out_w, w[0], x[0]})
       if (__builtin_mul_overflow(values, size, &values) || values > kMostValues) fail(kName, "the output is too large");
     return {x[0],  x[1],       x[2],       x[3],    w[0],    w[1],         w[2],         w[3], out_h,
             out_w, strides[0], strides[1], pads[0], pads[1], dilations[0], dilations[1], group};
@@ -81,8 +81,10 @@ struct Kernel {
       });
     } else {
 #ifdef ONNXQ_WITH_CUDA
-      if (shape.out_h * shape.out_w > kLargest)
-        fail(kName, "on CUDA, an output plane must have fewer than 2^31 values");
+      // Places in planes have 32 bits, and so have rows and columns with their padding.
+      const int64_t rows = shape.height + pads[0] + pads[2], columns = shape.width + pads[1] + pads[3];
+      for (int64_t size : {rows, columns, shape.height * shape.width, shape.out_h * shape.out_w})
+        if (size > kLargest && shape.batch > 0) fail(kName, "on CUDA, planes must have fewer than 2^31 values");
       check_launch(kName, "conv_kernel", fixed_point_conv_cuda(call, context.GetGPUComputeStream()));
 #endif
     }

@@ -15,10 +15,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr unsigned kWarp = 0xffffffffu;
-constexpr int kAtOnce = 4;                // loads in flight
-constexpr int kTables = 4;                // histograms of a block: fewer threads wait for each other's count
-constexpr int64_t kValuesPerThread = 64;  // below that, blocks are not worth their start
-constexpr int64_t kMostShares = 65535;    // of a grid's second dimension
+constexpr int kAtOnce = 4;  // loads in flight
+constexpr int kTables = 4;  // histograms of a block: fewer threads wait for each other's count
 
 struct Totals {
   unsigned long long sum, squares;
@@ -40,10 +38,23 @@ __device__ __forceinline__ int32_t anchor_for(const Totals& totals) {
   return anchor_of(fmaxf(fabsf(decode(totals.lowest)), fabsf(decode(totals.highest))));
 }
 
+__device__ __forceinline__ Totals nothing_seen() { return {0, 0, encode(INFINITY), encode(-INFINITY), 0}; }
+
+// Adds what the block has seen, once all threads have given it.
+__device__ __forceinline__ void add(Totals& totals, const Totals& of_block) {
+  __syncthreads();
+  if (threadIdx.x > 0) return;
+  atomicMin(&totals.lowest, of_block.lowest);
+  atomicMax(&totals.highest, of_block.highest);
+  if (of_block.not_finite != 0) atomicExch(&totals.not_finite, 1u);
+  atomicAdd(&totals.sum, of_block.sum);
+  atomicAdd(&totals.squares, of_block.squares);
+}
+
 __global__ void __launch_bounds__(kThreads) start(int64_t channels, Totals* totals, int32_t* histogram) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < channels * kBins) histogram[i] = 0;
-  if (i < channels) totals[i] = {0, 0, encode(INFINITY), encode(-INFINITY), 0};
+  if (i < channels) totals[i] = nothing_seen();
 }
 
 // What one thread, and then its warp, has seen of a channel.
@@ -68,12 +79,16 @@ struct Seen {
 struct Counted {
   float inverse_anchor;
   long long sum = 0, squares = 0;
-  int32_t zeros = 0;  // of the bin of 0: half of what a ReLU gives, and counted together
+  int32_t zeros = 0;  // in the bin of 0, counted together
 
   __device__ __forceinline__ explicit Counted(const Totals& totals)
       : inverse_anchor(power_of_two(-anchor_for(totals))) {}
   __device__ __forceinline__ void take(float value, int32_t* histogram) {
     const float scaled = scaled_of(value, inverse_anchor);
+    if (scaled == 0.0f) {  // half of what a ReLU makes; CUDA's root takes a detour for it, too
+      ++zeros;
+      return;
+    }
     sum += sum_term(scaled);
     squares += square_term(scaled);
     const int32_t bin = bin_of(scaled);
@@ -143,6 +158,9 @@ struct Planes {
 
 template <typename DividerType>
 __global__ void __launch_bounds__(kThreads) extremes(Planes<DividerType> planes, Totals* totals) {
+  __shared__ Totals of_block;
+  if (threadIdx.x == 0) of_block = nothing_seen();
+  __syncthreads();
   Seen seen;
   planes.for_each([&](float value) { seen.take(value); });
   for (int offset = 16; offset > 0; offset /= 2) {
@@ -150,12 +168,15 @@ __global__ void __launch_bounds__(kThreads) extremes(Planes<DividerType> planes,
     seen.highest = max(seen.highest, __shfl_xor_sync(kWarp, seen.highest, offset));
     seen.not_finite |= __shfl_xor_sync(kWarp, static_cast<int>(seen.not_finite), offset) != 0;
   }
-  if (threadIdx.x % 32 == 0) seen.give(totals[blockIdx.x]);
+  if (threadIdx.x % 32 == 0) seen.give(of_block);
+  add(totals[blockIdx.x], of_block);
 }
 
 template <typename DividerType>
 __global__ void __launch_bounds__(kThreads) count(Planes<DividerType> planes, Totals* totals, int32_t* histogram) {
   __shared__ int32_t tables[kTables * kBins];
+  __shared__ Totals of_block;
+  if (threadIdx.x == 0) of_block = nothing_seen();
   for (int b = static_cast<int>(threadIdx.x); b < kTables * kBins; b += kThreads) tables[b] = 0;
   int32_t* const table = tables + threadIdx.x / 32 % kTables * kBins;
   __syncthreads();
@@ -166,8 +187,8 @@ __global__ void __launch_bounds__(kThreads) count(Planes<DividerType> planes, To
     counted.squares += __shfl_xor_sync(kWarp, counted.squares, offset);
     counted.zeros += __shfl_xor_sync(kWarp, counted.zeros, offset);
   }
-  if (threadIdx.x % 32 == 0) counted.give(totals[blockIdx.x], table);
-  __syncthreads();
+  if (threadIdx.x % 32 == 0) counted.give(of_block, table);
+  add(totals[blockIdx.x], of_block);
   for (int b = static_cast<int>(threadIdx.x); b < kBins; b += kThreads) {
     int32_t total = 0;
     for (int t = 0; t < kTables; ++t) total += tables[t * kBins + b];
@@ -175,36 +196,39 @@ __global__ void __launch_bounds__(kThreads) count(Planes<DividerType> planes, To
   }
 }
 
-// ---- Columns: where planes are small, x is a matrix of `batch` rows; a thread has a column, or a share of its rows.
+// ---- Columns: where planes are small, x is a matrix of `batch` rows; a thread has a column, or a share of its rows,
+// and a block several rows where these are short.
 
 constexpr int64_t kSmallPlane = 8;  // fewer values than that are less than what memory gives at once
 
 struct Columns {
   const float* x;
   ObserveShape shape;
+  int64_t columns, rows;  // of all; that a block has at once
 
-  __device__ __forceinline__ int64_t column() const {
-    return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  // The place among `rows` of them, which lie one behind the other.
+  __device__ __forceinline__ int64_t place() const { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
+  // The number of channels for a thread that has nothing to do.
+  __device__ __forceinline__ int64_t channel() const {
+    return place() < rows * columns ? place() % columns / shape.inner : shape.channels;
   }
   template <typename Take>
   __device__ __forceinline__ void for_each(const Take& take) const {
-    const int64_t columns = shape.channels * shape.inner;
-    for (int64_t first = blockIdx.y; first < shape.batch; first += static_cast<int64_t>(gridDim.y) * kAtOnce) {
-      float value[kAtOnce];
-#pragma unroll
-      for (int k = 0; k < kAtOnce; ++k) {
-        const int64_t row = first + static_cast<int64_t>(k) * gridDim.y;
-        if (row < shape.batch) value[k] = x[row * columns + column()];
-      }
+    const int64_t stride = gridDim.y * rows, row = place() / columns;
+    for (int64_t first = blockIdx.y * rows; first < shape.batch; first += stride * kAtOnce) {
+      float value[kAtOnce] = {};
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k)
-        if (first + static_cast<int64_t>(k) * gridDim.y < shape.batch) take(value[k]);
+        if (first + k * stride + row < shape.batch) value[k] = x[(first + k * stride) * columns + place()];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k)
+        if (first + k * stride + row < shape.batch) take(value[k]);
     }
   }
 };
 
 __global__ void __launch_bounds__(kThreads) column_extremes(Columns columns, Totals* totals) {
-  const int64_t channel = columns.column() / columns.shape.inner;
+  const int64_t channel = columns.channel();
   if (channel >= columns.shape.channels) return;
   Seen seen;
   columns.for_each([&](float value) { seen.take(value); });
@@ -212,7 +236,7 @@ __global__ void __launch_bounds__(kThreads) column_extremes(Columns columns, Tot
 }
 
 __global__ void __launch_bounds__(kThreads) column_count(Columns columns, Totals* totals, int32_t* histograms) {
-  const int64_t channel = columns.column() / columns.shape.inner;
+  const int64_t channel = columns.channel();
   if (channel >= columns.shape.channels) return;
   int32_t* const histogram = histograms + channel * kBins;
   Counted counted(totals[channel]);
@@ -232,23 +256,18 @@ __global__ void __launch_bounds__(kThreads) finish(int64_t channels, const Total
   out.sum_squares[i] = bad ? nan("") : square_sum_of(static_cast<int64_t>(total.squares), anchor);
 }
 
-// How many of blocks share what one would do alone, where each is to have `a_share` of its `work`.
-template <typename... Parameters>
-cudaError_t shares_of(void (*kernel)(Parameters...), int64_t blocks, int64_t work, int64_t a_share, int64_t* shares) {
-  int64_t at_once = 0;
-  const cudaError_t error = blocks_at_once(kernel, kThreads, &at_once);
-  const int64_t useful = std::min(blocks_for(at_once, blocks), blocks_for(work, a_share));
-  *shares = std::clamp<int64_t>(useful, 1, kMostShares);
-  return error;
+// Blocks to share what one would do alone: as many as run at once, where each has `a_share` of the work to do.
+int64_t shares_of(int64_t at_once, int64_t blocks, int64_t work, int64_t a_share) {
+  return std::max<int64_t>(1, std::min(blocks_for(at_once, blocks), blocks_for(work, a_share)));
 }
 
 template <typename DividerType>
 cudaError_t observe_planes(const float* x, const ObserveShape& shape, int64_t words, Totals* totals, int32_t* histogram,
                            void* stream) {
   const Planes<DividerType> planes{x, shape, DividerType(words)};
-  int64_t shares = 0;
-  cudaError_t error =
-      shares_of(count<DividerType>, shape.channels, shape.batch * words * kWord, kThreads * kValuesPerThread, &shares);
+  int64_t at_once = 0;
+  cudaError_t error = blocks_at_once<count<DividerType>>(kThreads, &at_once);
+  const int64_t shares = shares_of(at_once, shape.channels, shape.batch * words, kThreads * kAtOnce);
   if (error == cudaSuccess)
     error = launch(extremes<DividerType>, shape.channels, shares, kThreads, stream, planes, totals);
   if (error == cudaSuccess)
@@ -258,21 +277,26 @@ cudaError_t observe_planes(const float* x, const ObserveShape& shape, int64_t wo
 
 cudaError_t observe_columns(const float* x, const ObserveShape& shape, Totals* totals, int32_t* histogram,
                             void* stream) {
-  const int64_t blocks = blocks_for(shape.channels * shape.inner, kThreads);
-  int64_t shares = 0;
-  cudaError_t error = shares_of(column_count, blocks, shape.batch, kValuesPerThread, &shares);
-  const Columns columns{x, shape};
+  const int64_t width = shape.channels * shape.inner, rows = std::max<int64_t>(1, kThreads / width);
+  const Columns columns{x, shape, width, rows};
+  const int64_t blocks = blocks_for(rows * width, kThreads);
+  int64_t at_once = 0;
+  cudaError_t error = blocks_at_once<column_count>(kThreads, &at_once);
+  const int64_t shares = shares_of(at_once, blocks, shape.batch, rows * kAtOnce);
   if (error == cudaSuccess) error = launch(column_extremes, blocks, shares, kThreads, stream, columns, totals);
   if (error == cudaSuccess) error = launch(column_count, blocks, shares, kThreads, stream, columns, totals, histogram);
   return error;
 }
 
-cudaError_t observe(const float* x, const ObserveShape& shape, Totals* totals, int32_t* histogram, void* stream) {
-  if (shape.batch * shape.inner == 0) return cudaSuccess;
+cudaError_t observe(const float* x, ObserveShape shape, Totals* totals, int32_t* histogram, void* stream) {
+  const int64_t values = shape.batch * shape.inner;
+  if (values == 0) return cudaSuccess;
+  if (shape.channels == 1) shape = {1, 1, values};
   if (shape.inner < kSmallPlane) return observe_columns(x, shape, totals, histogram, stream);
   const bool whole = reinterpret_cast<uintptr_t>(x) % sizeof(Word) == 0 && shape.inner % kWord == 0;
   const int64_t words = blocks_for(shape.inner + (whole ? 0 : kWord - 1), kWord);
-  if (shape.batch * words < kDividerLimit) return observe_planes<Divider>(x, shape, words, totals, histogram, stream);
+  if (shape.channels * values < kDividerLimit)
+    return observe_planes<Divider>(x, shape, words, totals, histogram, stream);
   return observe_planes<LargeDivider>(x, shape, words, totals, histogram, stream);
 }
 

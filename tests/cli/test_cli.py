@@ -21,7 +21,7 @@ from onnxq.data.preprocessing import Preprocessing
 from onnxq.data.presets import PRESETS
 from onnxq.graph.model_files import metadata
 from onnxq.runtime.library import find_library
-from onnxq_cli import main
+from onnxq_cli import demo, main
 from onnxq_cli.main import _group
 
 COMMAND = [sys.executable, "-c", "from onnxq_cli import main; main()"]
@@ -238,7 +238,8 @@ def test_gray_and_odd_images_are_taken(small_model, small_data):
     onnxq("eval", small_model, "--data", small_data)
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "CALIBRATION_IMAGES", 64)  # it takes half of the time
     out, _ = onnxq("demo", "-n", 200, "-o", tmp_path / "demo", "--json", tmp_path / "r.json")
     assert "w4a4-naive" in out
     results = json.loads((tmp_path / "r.json").read_text())["models"]

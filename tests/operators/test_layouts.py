@@ -16,8 +16,9 @@ from onnxq.formats import affine
 from onnxq.formats.affine import AffineParams
 from onnxq.runtime.sessions import make_session
 
-# Planes of whole words of 16 bytes, of an odd size, of less than 32 bytes, and of one value
-SHAPES = [(3, 3, 64, 64), (3, 5, 33, 35), (700, 9, 2, 3), (4100, 3)]
+# Planes of whole words of 16 bytes, of an odd size, of less than 32 bytes, and of one value; above and below 15,000
+# values, from which on tensors count as large in one build
+SHAPES = [(3, 3, 64, 64), (3, 5, 33, 35), (700, 9, 2, 3), (5100, 3), (2, 3, 40, 60), (1, 3, 33, 35), (4100, 3), (9000, 1)]
 pytestmark = pytest.mark.skipif(not KERNEL_PROVIDERS, reason="the native library was not built")
 
 
@@ -35,7 +36,7 @@ def values(shape, dtype, offset):
 
 
 @pytest.mark.parametrize("provider", KERNEL_PROVIDERS)
-@pytest.mark.parametrize("offset", [0, 1, 2, 4])
+@pytest.mark.parametrize("offset", [0, 1, 4])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", [FLOAT, FLOAT16])
 def test_fake_quantize(kind, shape, offset, provider):
@@ -50,8 +51,7 @@ def test_fake_quantize(kind, shape, offset, provider):
     assert_same_bits(run(model, feeds, True, provider)[0], want)
 
 
-@pytest.mark.parametrize("outputs_offset", [0, 1, 3])
-@pytest.mark.parametrize("offset", [1, 3])
+@pytest.mark.parametrize(("offset", "outputs_offset"), [(1, 1), (3, 3), (3, 0), (0, 1)])
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1, 2)], ids=str)
 @pytest.mark.parametrize("kind", [FLOAT, FLOAT16])
 def test_outputs_that_are_not_aligned(kind, shape, offset, outputs_offset):
