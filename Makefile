@@ -22,13 +22,17 @@ SMALL := $(addprefix tests/, allocation clipping core decide formats graph opera
 TOOLS := hypothesis pytest pytest-randomly pytest-xdist
 NATIVE := find custom_ops -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh'
 
-.PHONY: demo test lint format docs wheel lowest sanitize cuda-on-host fuzz bench clean
+.PHONY: demo test test-slow lint format docs wheel lowest sanitize cuda-on-host fuzz bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/onnxq demo
 
 test: $(INSTALLED)
 	$(BIN)/pytest
+
+# Those that take ten seconds and more each: demo, exports of large networks, clusters, what the CUDA compiler makes.
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ NVCC = shutil.which("nvcc")
 FLAGS = ("-std=c++17", "-O3", "-fmad=false", "-arch=sm_90", "-Xptxas", "-v", "--keep")
 ELEMENTWISE = ["fake_quantize", "fake_quantize_codebook", "fake_quantize_fixed_point"]  # mid-tread is like the first
 KERNELS = [*ELEMENTWISE, "fixed_point_conv", "observe"]
-pytestmark = pytest.mark.skipif(NVCC is None, reason="no CUDA compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(NVCC is None, reason="no CUDA compiler")]
 
 
 @pytest.fixture(scope="module", params=KERNELS)

@@ -59,6 +59,7 @@ def test_detector(pictures, tmp_path, random):
     assert "all layers quantized: {'y':" in said and "the worst in float: {'y':" in said and "dB alone" in said
 
 
+@pytest.mark.slow
 def test_segmentation(pictures, tmp_path):
     said = example("segmentation.py", pictures, tmp_path / "q.onnx", "--weights", "none", "--size", 64)
     assert said.count("'same'") == 2 and "'same': 100.0" in said

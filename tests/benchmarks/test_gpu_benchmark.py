@@ -25,6 +25,7 @@ def test_a_dry_run_lists_the_steps():
 
 
 @pytest.mark.skipif(not KERNEL_PROVIDERS, reason="the native library was not built")
+@pytest.mark.slow
 def test_steps_on_the_cpu(tmp_path):
     done = gpu("--provider", "cpu", "--small", "--out", tmp_path, "--only", "machine", "large", "bandwidth", "networks")
     assert done.returncode == 0, done.stdout + done.stderr

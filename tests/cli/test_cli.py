@@ -238,6 +238,7 @@ def test_gray_and_odd_images_are_taken(small_model, small_data):
     onnxq("eval", small_model, "--data", small_data)
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "CALIBRATION_IMAGES", 64)  # it takes half of the time
     out, _ = onnxq("demo", "-n", 200, "-o", tmp_path / "demo", "--json", tmp_path / "r.json")

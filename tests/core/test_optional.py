@@ -29,6 +29,7 @@ def test_a_package_that_is_there_and_one_that_is_not():
         optional("no_such_package", "some", "this needs it")
 
 
+@pytest.mark.slow
 def test_the_flow_needs_none_of_the_large_packages(small_model, small_data, tmp_path):
     for arguments in (
         ("calibrate", small_model, "--data", small_data, "-o", "s.npz"),

@@ -114,6 +114,7 @@ def same(one, other):
             np.testing.assert_allclose(getattr(tensor, field), getattr(other.tensors[name], field), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_on_two_workers_one_of_which_dies(small_model, small_data, other, tmp_path):
     """Calibration and evaluation: the same numbers as here, whoever is killed."""
     ray = pytest.importorskip("ray")

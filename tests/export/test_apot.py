@@ -127,6 +127,7 @@ def clear_images(model: torch.nn.Module, x: torch.Tensor) -> np.ndarray:
         (4, "uniform", "res20"),
     ],
 )
+@pytest.mark.slow
 def test_logits_are_those_of_torch(tmp_path, bits, grid, arch):
     path = tmp_path / f"{arch}_{bits}bit" / "model_best.pth.tar"
     model = stand_in(path, bits, grid, arch)
@@ -143,6 +144,7 @@ def test_logits_are_those_of_torch(tmp_path, bits, grid, arch):
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenetv2"])
+@pytest.mark.slow
 def test_networks_for_imagenet(tmp_path, arch):
     """With the names that their thresholds have there, on weights of no training."""
     import torchvision
@@ -297,6 +299,7 @@ def test_the_command(tmp_path):
     assert command(path, "--arch", "vgg", "-o", output).exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_a_few_steps(tmp_path):
     path = tmp_path / "res20_4bit" / "best.pth.tar"
     script = [

@@ -52,6 +52,7 @@ def test_the_file_computes_what_torch_computes(tmp_path, arch, size):
     ("arch", "classes"),
     [("mobilenet_v2", 10), ("squeezenet1_1", 100)],
 )
+@pytest.mark.slow
 def test_cifar_networks(tmp_path, arch, classes):
     """At 32 x 32 pixels with the small stem, random weights."""
     torch.manual_seed(1)
@@ -127,6 +128,7 @@ def test_weights_that_do_not_fit_or_are_damaged(tmp_path):
         ("ssdlite320_mobilenet_v3_large", 96, ["cls_logits", "bbox_regression"]),
     ],
 )
+@pytest.mark.slow
 def test_networks_for_segmentation_and_detection(arch, size, outputs):
     """As torch computes them, preprocessing included; quantized, all their weights are codes."""
     import torch

@@ -32,6 +32,7 @@ def transfer(*arguments):
 
 
 @pytest.mark.parametrize("name", ["resnet18_cifar10", "squeezenet_v1_cifar10"])
+@pytest.mark.slow
 def test_a_few_steps_and_the_export(name, cifar, tmp_path):
     out = tmp_path / "net.pt"
     few = ["--weights", "none", "--epochs", 2, "--frozen", 1, "--images", 8, "--batch", 4, "--size", 64]

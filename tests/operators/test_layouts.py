@@ -18,7 +18,16 @@ from onnxq.runtime.sessions import make_session
 
 # Planes of whole words of 16 bytes, of an odd size, of less than 32 bytes, and of one value; above and below 15,000
 # values, from which on tensors count as large in one build
-SHAPES = [(3, 3, 64, 64), (3, 5, 33, 35), (700, 9, 2, 3), (5100, 3), (2, 3, 40, 60), (1, 3, 33, 35), (4100, 3), (9000, 1)]
+SHAPES = [
+    (3, 3, 64, 64),
+    (3, 5, 33, 35),
+    (700, 9, 2, 3),
+    (5100, 3),
+    (2, 3, 40, 60),
+    (1, 3, 33, 35),
+    (4100, 3),
+    (9000, 1),
+]
 pytestmark = pytest.mark.skipif(not KERNEL_PROVIDERS, reason="the native library was not built")
 
 

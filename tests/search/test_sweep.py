@@ -123,6 +123,7 @@ def test_the_front():
     assert [each["result"]["bytes"] for each in best_first(results, "top1", "bytes")] == [10, 30]
 
 
+@pytest.mark.slow
 def test_on_two_workers_of_a_cluster_one_of_which_dies(plan, small_model, small_data, tmp_path):
     """The same numbers as here; a worker that is killed while it works loses nothing."""
     ray = pytest.importorskip("ray")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from testbed_files import loader, quantize_all
 
 import onnxq
@@ -10,6 +11,7 @@ from onnxq.recipe import Recipe
 from onnxq.runtime.library import find_library
 
 
+@pytest.mark.slow
 def test_fixed_point(testbed, tmp_path):
     """16 bits within 0.3 points of float, 12 within 1; 8 bits per channel within 2; bit-true collapses towards 8 bits."""
     model = testbed / "models" / "resnet20_cifar10.onnx"

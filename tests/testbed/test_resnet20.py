@@ -63,6 +63,7 @@ def test_the_defaults_reach_what_the_published_recipe_does(testbed, tmp_path):
     assert all(got >= want for got, want in zip(top1, [91.6, 87.3, 74.8, 91.8], strict=True)), top1
 
 
+@pytest.mark.slow
 def test_percentile_renormalized(testbed, tmp_path):
     model = testbed / "models" / "resnet20_cifar10.onnx"
     images = [batch.images for batch in loader(testbed, model, "cifar10/calib", "calib", 256)]
