@@ -92,5 +92,6 @@ def kernels_once(setting: Setting) -> None:
                 x = torch.from_numpy(values.astype(dtype)).to(setting.provider)
                 run, _ = setting.bound(model_of(name, shape, dtype=dtype), x, native=True)
                 run()
-        if shape[-1] > 3:
-            make_session(convolution_model(shape), setting.provider, native=True).run(None, {"x": values})
+    for shape in ((2, 3, 8, 8), (2, 5, 7, 7), (3, 64, 28, 28)):  # of 3 x 3, with strides and dilations
+        values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        make_session(convolution_model(shape), setting.provider, native=True).run(None, {"x": values})

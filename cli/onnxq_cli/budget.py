@@ -146,7 +146,8 @@ def within_drop(
         said=_say,
     )
     click.echo(candidates_table(found.tried))
-    click.echo("" if judge.float_value is None else f"The float network has {judge.float_value:.4g}.\n")
+    value = judge.float_value
+    click.echo("" if value is None else f"{judge.metric_name} of the float network: {value:.4g}\n")
     best = found.best
     if best is None:
         least = min(candidate.lost for candidate in found.tried)
@@ -175,7 +176,7 @@ def chosen_widths(result: Quantized) -> str:
 
 def _say(candidate: Candidate) -> None:
     """A minute or more lies between two."""
-    click.echo(f"{candidate.bits:.2f} bits a weight: {candidate.lost:.2f} ± {candidate.error:.2f} lost", err=True)
+    click.echo(f"{candidate.mean:.2f} bits a weight: {candidate.lost:.2f} ± {candidate.error:.2f} lost", err=True)
 
 
 def at_four_bits(recipe: Recipe) -> Recipe:
@@ -186,4 +187,5 @@ def at_four_bits(recipe: Recipe) -> Recipe:
 def candidates_table(tried: Sequence[Candidate]) -> str:
     """A line for each, as they were tried."""
     rows = [[f"{each.mean:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}"] for each in tried]
+    rows = [row for place, row in enumerate(rows) if row not in rows[:place]]  # a target has not all widths
     return table(["bits a weight", "size", "lost", "standard error"], rows)

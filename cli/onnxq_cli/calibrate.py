@@ -93,7 +93,7 @@ def command(
     asked: dict[str, Any] = {
         "provider": provider,
         "points": placement or TARGETS.parse(target).points[0],
-        "preprocessing": loader.preprocessing.to_metadata() if loader.preprocessing is not None else None,
+        "preprocessing": loader.applied.to_metadata() if loader.applied is not None else None,
         "moving_percentile": moving_percentile,
         "batch_averages": batch_averages,
     }

@@ -140,18 +140,7 @@ def make_loader(
         if unused := [name for name, value in (("preset", preset), ("classes", classes), ("cache", cache)) if value]:
             raise click.UsageError(f"--{unused[0]} does nothing for arrays, which are taken as they are ({data})")
         return FeedLoader.of(feeds, count, batch_size)
-    known = dict(statistics.origin.preprocessing) if statistics is not None else {}
-    preprocessing = Preprocessing.from_metadata(metadata(network))
-    if preset:
-        own, preprocessing = preprocessing, PRESETS[preset].for_shape(input_shape(network))
-        if own not in (None, preprocessing):
-            click.echo(f"warning: {model} says otherwise how images become its input; --preset is followed", err=True)
-    preprocessing = preprocessing or Preprocessing.from_metadata(known)
-    if preprocessing is not None and known not in ({}, preprocessing.to_metadata()):
-        raise OnnxqError(
-            f"the statistics were made of images preprocessed as {Preprocessing.from_metadata(known)}, these would be "
-            f"as {preprocessing}: give the `preset` that `onnxq calibrate` had, or calibrate again"
-        )
+    preprocessing = chosen_preprocessing(model, network, preset, statistics)
     annotated = task.open_dataset(data, purpose) if task is not None else None
     dataset = annotated if annotated is not None else open_dataset(data, purpose, classes)
     if preprocessing is None:
@@ -174,6 +163,29 @@ def make_loader(
         cache=Path(cache) if cache is not None else None,
         pinned=resolve_provider(provider) == "cuda",
     )
+
+
+def chosen_preprocessing(
+    model: str, network: onnx.ModelProto, preset: str | None, statistics: Statistics | None
+) -> Preprocessing | None:
+    """How images become the input: as the preset says, else the network, else the statistics.
+
+    Raises:
+        OnnxqError: the statistics are of images that were preprocessed otherwise.
+    """
+    known = dict(statistics.origin.preprocessing) if statistics is not None else {}
+    own = Preprocessing.from_metadata(metadata(network))
+    chosen = own or Preprocessing.from_metadata(known)
+    if preset is not None:
+        chosen = PRESETS[preset].for_shape(input_shape(network))
+        if own not in (None, chosen):
+            click.echo(f"warning: {model} says otherwise how images become its input; --preset is followed", err=True)
+    if chosen is not None and known not in ({}, chosen.to_metadata()):
+        raise OnnxqError(
+            f"the statistics were made of images preprocessed as {Preprocessing.from_metadata(known)}, not as "
+            f"{chosen}: give the `preset` that `onnxq calibrate` had, or calibrate again"
+        )
+    return chosen
 
 
 def write_preprocessing(model: onnx.ModelProto, preprocessing: Preprocessing) -> None:

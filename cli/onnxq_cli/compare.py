@@ -62,10 +62,10 @@ def command(
     report_skipped(loader)
     click.echo(f"{describe_data(loader.dataset, found[0].images)}\n")
     click.echo(outputs_table(found))
-    if any(output.shapes_differ for each in found for output in each.outputs):
+    if any(node.op_type == "NonMaxSuppression" for network in beside for node in network.graph.node):
         click.echo(
-            "note: outputs whose rows the data decides on (NonMaxSuppression) are compared row by row, where both have "
-            "as many: another order counts as an error; `onnxq eval` judges them"
+            "note: what comes out of NonMaxSuppression is compared row by row, where both have as many rows: another "
+            "order counts as an error; `onnxq eval` judges it"
         )
     for each in found if layers else ():
         click.echo(f"\n{show_path(each.path)}: worst tensors, SQNR in dB")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from onnxq.core.files import size_text
 from onnxq.graph.expand import expand
-from onnxq.graph.model_files import load_model, save_model
+from onnxq.graph.model_files import bytes_of, load_model, save_model
 from onnxq.runtime.sessions import check_loads
 from onnxq_cli.common import check_outputs
 
@@ -28,4 +26,4 @@ def command(model: str, output: str) -> None:
     packed = load_model(model)
     check_loads(packed)
     save_model(expand(packed), output)
-    click.echo(f"{output}: {size_text(Path(output).stat().st_size)}, from {size_text(Path(model).stat().st_size)}")
+    click.echo(f"{output}: {size_text(bytes_of(output))}, from {size_text(bytes_of(model))}")

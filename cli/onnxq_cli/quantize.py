@@ -14,10 +14,9 @@ from onnxq.core.files import size_text
 from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
-from onnxq.data.preprocessing import Preprocessing
 from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
-from onnxq.graph.model_files import save_model
+from onnxq.graph.model_files import bytes_of, save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
 from onnxq.recipe.flat_parts import LIMITS
@@ -27,6 +26,7 @@ from onnxq_cli.budget import GO_WITH_DROP, Drop, budget_options, chosen_widths, 
 from onnxq_cli.common import (
     IMAGE_OPTIONS,
     check_outputs,
+    chosen_preprocessing,
     image_options,
     make_loader,
     options,
@@ -102,7 +102,12 @@ recipe_options = options(
         "every arithmetic operator, or around what has integer kernels.  [default: where the statistics were taken]",
     ),
     click.option("--ranges", type=choice("ranges"), help="From calibration or from each batch.  [default: static]"),
-    click.option("--skip", multiple=True, metavar="PATTERN", help="Leave layers of this name in float; repeatable."),
+    click.option(
+        "--skip",
+        multiple=True,
+        metavar="PATTERN",
+        help="Leave layers in float whose name, or that of what they make or of their weight, is this; repeatable.",
+    ),
     click.option(
         "--guard/--no-guard",
         default=None,
@@ -224,6 +229,9 @@ def command(
     loader = None
     if data is not None:
         loader = make_loader(model, data, "calib", images, provider, statistics=statistics, **loading)
+        preprocessing = loader.applied
+    else:
+        preprocessing = chosen_preprocessing(model, onnxq.load_model(model), loading["preset"], statistics)
     is_budget = max_drop is not None or any(STEPS.name_of(step) == BUDGET for step in asked.steps or ())
     if is_budget and given.get("weight_bits") is not None:
         click.echo("note: a budget chooses bits of weights: --weight-bits says nothing of them", err=True)
@@ -238,14 +246,12 @@ def command(
             images_of = loader.images if loader is not None else None
             with _progress(loader, passes) as update:
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
-        if loading["preset"] is not None and isinstance(loader, Loader):
-            write_preprocessing(result.model, loader.preprocessing)
-        elif statistics is not None and (known := Preprocessing.from_metadata(dict(statistics.origin.preprocessing))):
-            write_preprocessing(result.model, known)
+        if preprocessing is not None:
+            write_preprocessing(result.model, preprocessing)
         before = result.float_bytes
         widths, share = chosen_widths(result) if is_budget else asked.widths, _share(result.share)
         save_model(result.model, output)
-        after = Path(output).stat().st_size
+        after = bytes_of(output)
         click.echo(
             f"{output}: {widths}, {len(result.plan.layers)} layers, {share} of the weights, "
             f"{size_text(after)} ({100 * after / before:.1f} % of {size_text(before)})"

@@ -24,6 +24,7 @@ OPTIONS = {
     "images": "-n",
     "std.k": "--std-multiplier",
     "percentile.keep": "--percentile",
+    "moving-percentile.keep": "--percentile",
     "fixed-point.overflow_rate": "--overflow-rate",
     "fixed-point.rounding": "--rounding",
     "fixed-point.overflow": "--overflow",

@@ -26,6 +26,7 @@ class Layer:
         auto_pad: as ONNX has it; where it is not 'NOTSET', ``pads`` says nothing.
         decodes: it makes numbers of a Softmax, as heads of detectors do of distributions of box sides.
         first_or_last: no layer precedes it, or none follows. last: others precede it, and none follows.
+        aliases: the names of what it makes and of its weight, where no node has them.
     """
 
     name: str
@@ -44,11 +45,12 @@ class Layer:
     decodes: bool = False
     first_or_last: bool = False
     last: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
-    def names(self) -> tuple[str, str, str]:
-        """By which it can be called: its own, that of what it makes, that of its weight."""
-        return self.name, self.output, self.weight_name
+    def names(self) -> tuple[str, ...]:
+        """By which it can be called."""
+        return self.name, *self.aliases
 
     def is_called(self, pattern: str) -> bool:
         """Whether one of these is this name, or matches this shell pattern."""

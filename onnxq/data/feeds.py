@@ -92,7 +92,7 @@ class FeedLoader:
     expected: int = UNKNOWN
     skipped: list[str] = field(default_factory=list)
 
-    preprocessing = None
+    applied = None  # they are taken as they are
 
     @staticmethod
     def of(dataset: FeedFiles | FeedFunction, count: int | None, batch_size: int) -> FeedLoader:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from onnxq.core.feeds import Given
 from onnxq.data.annotations.annotated import AnnotatedImages, Truth
+from onnxq.data.datasets.arrays import Arrays
 from onnxq.data.datasets.base import Dataset
 from onnxq.data.decoding import Decoded, decoded
 from onnxq.data.image_cache import cache_path, cached
@@ -92,6 +93,11 @@ class Loader:
     def __len__(self) -> int:
         """Number of images."""
         return len(self.indices)
+
+    @property
+    def applied(self) -> Preprocessing | None:
+        """What is done to images; None of arrays that are ready."""
+        return None if isinstance(self.dataset, Arrays) and self.dataset.ready else self.preprocessing
 
     @property
     def images(self) -> Images:

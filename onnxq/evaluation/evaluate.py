@@ -202,7 +202,7 @@ def distinct(results: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: value for result in results for name, value in result.items()}
 
 
-FROM_TASK = "give `task`, or other data; where a network has several inputs, make all but one constant"
+FROM_TASK = "give `task`, or other data"
 
 
 def _labels(batch: Batch, images: int, metrics: Sequence[Metric]) -> Target:

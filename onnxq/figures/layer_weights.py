@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxq.core.layers import Layer
+from onnxq.core.layers import Layer, how_named
 from onnxq.errors import OnnxqError
 from onnxq.graph.analysis import network_of
 from onnxq.graph.conversion import to_graph
@@ -13,7 +13,7 @@ from onnxq.graph.normalize import normalize
 
 
 def chosen_layer(paths: Sequence[str], pattern: str | None) -> Layer:
-    """A layer by its name, its weight's name, or a pattern; without one the convolution of most weights for a channel.
+    """A layer by one of its names, or a pattern; without one the convolution of most weights for a channel.
 
     Raises:
         OnnxqError: there is not one model, or it has no such layer.
@@ -24,10 +24,10 @@ def chosen_layer(paths: Sequence[str], pattern: str | None) -> Layer:
     normalize(graph)
     layers = [layer for layer in network_of(graph).layers if layer.weight.size]
     if pattern is not None:
-        layers = [layer for layer in layers if layer.is_called(pattern)]
-        if not layers:
-            raise OnnxqError(f"`layer` {pattern}: {paths[0]} has no such layer")
-        return layers[0]
+        called = [layer for layer in layers if layer.is_called(pattern)]
+        if not called:
+            raise OnnxqError(f"`layer` {pattern}: {paths[0]} has no such layer; {how_named(layers)}")
+        return called[0]
     inner = [layer for layer in layers if not layer.first_or_last] or layers
     if not inner:
         raise OnnxqError(f"{paths[0]} has no Conv or Gemm layer with constant weights")

@@ -7,6 +7,7 @@ gets the same ``Network``, whenever the model is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -56,9 +57,14 @@ def layers_of(graph: gs.Graph) -> list[Layer]:
             raise OnnxqError(f"weight {node.inputs[1].name} has NaN or infinite values; repair the model first")
     decoding = {id(node) for node in nodes if _decodes(node)}
     first, last = _first_and_last(graph, [node for node in nodes if id(node) not in decoding])
-    return [
+    taken = {node.name for node in graph.nodes}
+    found = [
         _layer(node, first=id(node) in first, last=id(node) in last | decoding, decodes=id(node) in decoding)
         for node in nodes
+    ]
+    return [
+        replace(layer, aliases=tuple(name for name in (layer.output, layer.weight_name) if name not in taken))
+        for layer in found
     ]
 
 

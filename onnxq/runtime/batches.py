@@ -30,7 +30,8 @@ def arrays_of(batch: Batch, names: Sequence[str], model: str = "the model") -> d
         if len(names) != 1:
             raise OnnxqError(
                 f"{model} has {len(names)} inputs, {', '.join(names)}: give batches that are arrays by name "
-                "(`data` of .npz files, or module.py:function)"
+                "(`data` of .npz files, or module.py:function), or make the others constant (which "
+                "metrics of boxes, masks and texts want)"
             )
         return {names[0]: batch}
     if set(batch.arrays) != set(names):

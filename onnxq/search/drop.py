@@ -24,7 +24,6 @@ from onnxq.search.judge import Judge, Stage, how_many, silent
 from onnxq.search.next_bits import chosen, is_probable, next_bits
 
 EVALUATIONS = 8
-SAME = 1e-6  # bits
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ def smallest_within(
     """
     best: tuple[Candidate, Quantized | None] | None = None  # None where a former run has made it
     tried: list[Candidate] = []
+    judged: dict[object, Candidate] = {}  # by widths of all channels
     count = how_many(images)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "candidate.onnx"
@@ -91,11 +91,13 @@ def smallest_within(
             result = None
             if candidate is None:
                 result = made(bits)
-                reached = result.plan.mean_bits
-                if any(each.reached is not None and abs(each.reached - reached) < SAME for each in tried):
-                    break  # the target has no such widths: this is a file that was tried
-                save_model(result.model, file)
-                candidate = Candidate(bits, file.stat().st_size, *judge.lost(file), reached)
+                widths = tuple((name, *weight.bits.tolist()) for name, weight in sorted(result.plan.weights.items()))
+                if widths in judged:  # a target has not all widths
+                    candidate = replace(judged[widths], bits=bits)
+                else:
+                    save_model(result.model, file)
+                    candidate = Candidate(bits, file.stat().st_size, *judge.lost(file), result.plan.mean_bits)
+                    judged[widths] = candidate
                 if kept is not None:
                     kept.keep(candidate)
             tried.append(candidate)

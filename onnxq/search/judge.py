@@ -97,6 +97,12 @@ class Judge:
         """The metric of the float network; None where it is what others are compared with, or nothing was judged."""
         return _value(self._metric(), self._float) if self._float else None
 
+    @property
+    def metric_name(self) -> str:
+        """What is judged by, as results have it."""
+        metric = METRICS.parse(self._metric())
+        return metric.headline or next(iter(metric.columns))
+
     def may_lose_all(self, most: float) -> bool:
         """Whether so much is all that the float network has: an own metric may be of 0 to 1, and not in percent."""
         value = self.float_value

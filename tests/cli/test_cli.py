@@ -212,8 +212,23 @@ def test_a_preset_is_written_into_the_file_and_another_one_is_warned_about(small
     assert "says otherwise how images become its input; --preset is followed" in told
     assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "q.onnx"))) == preset
     onnxq("calibrate", small_model, "--data", small_data, "--preset", "cifar", "-o", tmp_path / "s.npz")
-    onnxq("quantize", small_model, "--stats", tmp_path / "s.npz", "-o", tmp_path / "s.onnx")
+    without = ("quantize", small_model, "--stats", tmp_path / "s.npz", "-o", tmp_path / "s.onnx")
+    _, told = onnxq(*without, ok=False)
+    assert "the statistics were made of images preprocessed as" in told and "give the --preset" in told
+    onnxq(*without, "--preset", "cifar")
     assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "s.onnx"))) == preset
+
+
+def test_nothing_is_said_of_arrays_that_need_no_preprocessing(tmp_path):
+    bare = small_network()
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / "bare.onnx")
+    values = np.random.default_rng(0).normal(size=(16, 3, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "ready.npz", images=values, labels=np.zeros(16, np.int64))
+    onnxq("calibrate", tmp_path / "bare.onnx", "--data", tmp_path / "ready.npz", "-o", tmp_path / "s.npz")
+    for source in (("--stats", tmp_path / "s.npz"), ("--data", tmp_path / "ready.npz")):
+        onnxq("quantize", tmp_path / "bare.onnx", *source, "-o", tmp_path / "q.onnx")
+        assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "q.onnx"))) is None
 
 
 def test_what_is_missing_is_named(small_model, small_data, tmp_path):

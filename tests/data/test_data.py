@@ -51,9 +51,12 @@ def test_a_folder_too_high_up_is_said(tmp_path):
         for name in ("cat", "dog"):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (8, 8)).save(tmp_path / split / name / "0.png")
-    with pytest.raises(OnnxqError, match=r"its folders hold folders of images: give one of them, like .*calib"):
+    with pytest.raises(OnnxqError, match=r"calib, test are no classes, but parts: give one of them, like .*calib"):
         open_dataset(str(tmp_path), "calib")
     assert len(open_dataset(str(tmp_path / "calib"), "calib")) == 2
+    for name in ("calib", "test"):
+        (tmp_path / name).rename(tmp_path / f"{name}s")  # classes may have folders
+    assert len(open_dataset(str(tmp_path), "calib")) == 4
 
 
 def write_cifar(folder, names, key):

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from helpers import parse
 from hypothesis import given
 from hypothesis import strategies as st
 from test_flow import COMBINATIONS
@@ -22,6 +23,8 @@ from onnxq.formats.mid_tread import MidTread
 from onnxq.formats.powers_of_two import AdditivePowersOfTwo
 from onnxq.formats.signed import Signed
 from onnxq.formats.symmetric import Symmetric
+from onnxq.graph.analysis import network_of
+from onnxq.graph.conversion import to_graph
 from onnxq.recipe import Activations, Override, Recipe, Weights
 from onnxq.recipe.files import load_recipe, recipe_names
 from onnxq.recipe.flat import OPTIONS, with_options
@@ -124,7 +127,7 @@ def test_overrides_by_name_first_and_last_and_the_later_wins():
 
 
 def test_layers_are_called_by_what_they_make_and_by_their_weights_too():
-    named = replace(layer("node_conv2d_11"), output="conv2d_11", weight_name="fires.3.squeeze.weight")
+    named = replace(layer("node_conv2d_11"), aliases=("conv2d_11", "fires.3.squeeze.weight"))
     for pattern in ("node_conv2d_11", "conv2d_11", "fires.3.*"):
         assert Override(pattern).covers(named)
     assert not Override("conv2d_1").covers(named)
@@ -133,6 +136,25 @@ def test_layers_are_called_by_what_they_make_and_by_their_weights_too():
         Recipe().chosen([decoding])
     asked = replace(Recipe(), overrides=(Override("fires.3.squeeze.weight", weight_bits=8),))
     assert asked.chosen([decoding]) == [decoding]
+
+
+def test_names_of_nodes_come_before_those_of_what_others_make():
+    """s2 makes a tensor called s3, as the next layer is: that name is the layer's alone."""
+    model = parse(
+        """net (float[n,2,4,4] x) => (float[n,2,4,4] y) {
+            s1 = Conv (x, w)
+            s3 = Conv (s1, w)
+            t = Conv (s3, v)
+            y = Conv (t, w)
+        }""",
+        {name: np.ones((2, 2, 1, 1), np.float32) for name in "wv"},
+    )
+    for node, name in zip(model.graph.node, ("s1", "s2", "s3", "s4"), strict=True):
+        node.name = name
+    layers = {each.name: each for each in network_of(to_graph(model)).layers}
+    assert [name for name, each in layers.items() if Override("s3").covers(each)] == ["s3"]
+    assert [name for name, each in layers.items() if Override("t").covers(each)] == ["s3"]
+    assert [name for name, each in layers.items() if Override("v").covers(each)] == ["s3"]
 
 
 def test_parameters_go_with_their_own_rule():

@@ -18,6 +18,7 @@ UNDECODABLE = (
 )
 MOST_EXTENDED = 100
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")  # by content; others, like EPS, start programs
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "calib", "calibration"}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
 
 
@@ -42,8 +43,11 @@ class ImageFolder:
             paths = {folder: files_below(root / folder) for folder in folders}
         except OSError as error:
             raise OnnxqError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
-        if classes is None and len(folders) > 1 and all(map(_holds_folders, (root / folder for folder in folders))):
-            raise OnnxqError(f"{root}: its folders hold folders of images: give one of them, like {root / folders[0]}")
+        if classes is None and folders and {folder.lower() for folder in folders} <= SPLITS:
+            inner = [root / folder for folder in folders]
+            if any(map(_holds_folders, inner)):
+                parts = ", ".join(folders)
+                raise OnnxqError(f"{root}: {parts} are no classes, but parts: give one of them, like {inner[0]}")
         names = classes if classes is not None else tuple(folders)
         unknown = [folder for folder in folders if folder not in set(names)]
         if unknown:
@@ -78,8 +82,8 @@ class ImageFolder:
 
 
 def _holds_folders(root: Path) -> bool:
-    """Of images, two or more, and no images beside them."""
-    return not has_images(root) and sum(each.is_dir() and has_images(each) for each in root.iterdir()) > 1
+    """Of images, and no images beside them."""
+    return not has_images(root) and any(each.is_dir() and has_images(each) for each in root.iterdir())
 
 
 def has_images(root: Path) -> bool:
