@@ -14,6 +14,7 @@ from onnxq.core.files import size_text
 from onnxq.core.statistics import Statistics
 from onnxq.data.feeds import FeedLoader
 from onnxq.data.loader import Loader
+from onnxq.data.preprocessing import Preprocessing
 from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
 from onnxq.graph.model_files import bytes_of, save_model
@@ -40,12 +41,22 @@ from onnxq_cli.tracking import track_option, tracking
 from onnxq_cli.words import OPTIONS as WORDS
 from onnxq_cli.words import in_options
 
-BITS = click.FloatRange(2, 16)
+
+class Bits(click.FloatRange):
+    """From 2 to 16; whole numbers are int, as in Python, so that files are the same."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        bits = float(super().convert(value, param, ctx))
+        return int(bits) if bits.is_integer() else bits
+
+
+BITS = Bits(2, 16)
 
 
 def bits_or_none(value: str) -> float | str:
     """A number of bits, or the word none."""
-    return value if value == "none" else float(BITS(value))
+    return value if value == "none" else BITS.convert(value, None, None)
 
 
 def choice(field: str) -> click.Choice[str]:
@@ -246,7 +257,7 @@ def command(
             images_of = loader.images if loader is not None else None
             with _progress(loader, passes) as update:
                 result = onnxq.quantize(model, statistics, asked, images=images_of, provider=provider, progress=update)
-        if preprocessing is not None:
+        if preprocessing not in (None, Preprocessing.from_metadata(onnxq.metadata(result.model))):
             write_preprocessing(result.model, preprocessing)
         before = result.float_bytes
         widths, share = chosen_widths(result) if is_budget else asked.widths, _share(result.share)

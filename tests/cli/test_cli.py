@@ -17,9 +17,13 @@ from click.testing import CliRunner
 from helpers import small_network
 from PIL import Image
 
+from onnxq.data.datasets import open_dataset
+from onnxq.data.loader import Loader, choose
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.data.presets import PRESETS
-from onnxq.graph.model_files import metadata
+from onnxq.flow import quantize
+from onnxq.graph.model_files import metadata, save_model
+from onnxq.recipe import Recipe
 from onnxq.runtime.library import find_library
 from onnxq_cli import demo, main
 from onnxq_cli.main import _group
@@ -217,6 +221,18 @@ def test_a_preset_is_written_into_the_file_and_another_one_is_warned_about(small
     assert "the statistics were made of images preprocessed as" in told and "give the --preset" in told
     onnxq(*without, "--preset", "cifar")
     assert Preprocessing.from_metadata(metadata(onnx.load(tmp_path / "s.onnx"))) == preset
+
+
+def test_python_makes_the_same_file(small_model, small_data, tmp_path):
+    asked = ("--target", "onnxruntime", "--weight-bits", "4", "--act-bits", "8", "-n", 20)
+    onnxq("quantize", small_model, "--data", small_data, *asked, "-o", tmp_path / "cli.onnx")
+    preprocessing = Preprocessing.from_metadata(metadata(onnx.load(small_model)))
+    assert preprocessing is not None
+    dataset = open_dataset(str(small_data), "calib")
+    loader = Loader(dataset, preprocessing, choose(len(dataset), 20))
+    recipe = Recipe.of(target="onnxruntime", weight_bits=4, act_bits=8)
+    save_model(quantize(small_model, None, recipe, images=loader.images).model, tmp_path / "python.onnx")
+    assert (tmp_path / "cli.onnx").read_bytes() == (tmp_path / "python.onnx").read_bytes()
 
 
 def test_nothing_is_said_of_arrays_that_need_no_preprocessing(tmp_path):
