@@ -186,6 +186,6 @@ def at_four_bits(recipe: Recipe) -> Recipe:
 
 def candidates_table(tried: Sequence[Candidate]) -> str:
     """A line for each, as they were tried."""
-    rows = [[f"{each.mean:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}"] for each in tried]
-    rows = [row for place, row in enumerate(rows) if row not in rows[:place]]  # a target has not all widths
-    return table(["bits a weight", "size", "lost", "standard error"], rows)
+    rows = ((f"{each.mean:.2f}", size_text(each.size), f"{each.lost:.2f}", f"{each.error:.2f}") for each in tried)
+    distinct = [list(row) for row in dict.fromkeys(rows)]  # a target has not all widths
+    return table(["bits a weight", "size", "lost", "standard error"], distinct)

@@ -17,7 +17,7 @@ from onnxq.core.files import check_output, replacing
 from onnxq.core.results import plain
 from onnxq.core.statistics import Statistics
 from onnxq.data.datasets import Dataset, Purpose, open_dataset
-from onnxq.data.datasets.arrays import Arrays
+from onnxq.data.datasets.arrays import is_ready
 from onnxq.data.feeds import FeedFiles, FeedFunction, FeedLoader, open_feeds
 from onnxq.data.loader import BATCH_SIZE, Loader, choose
 from onnxq.data.preprocessing import KEYS, Preprocessing
@@ -144,7 +144,7 @@ def make_loader(
     annotated = task.open_dataset(data, purpose) if task is not None else None
     dataset = annotated if annotated is not None else open_dataset(data, purpose, classes)
     if preprocessing is None:
-        if not (isinstance(dataset, Arrays) and dataset.ready):
+        if not is_ready(dataset):
             raise click.UsageError(
                 f"{model} does not say how to preprocess images; give --preset, or let `onnxq preprocess` say it"
             )

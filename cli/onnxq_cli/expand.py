@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from onnxq.core.files import size_text
@@ -26,4 +28,4 @@ def command(model: str, output: str) -> None:
     packed = load_model(model)
     check_loads(packed)
     save_model(expand(packed), output)
-    click.echo(f"{output}: {size_text(bytes_of(output))}, from {size_text(bytes_of(model))}")
+    click.echo(f"{output}: {size_text(Path(output).stat().st_size)}, from {size_text(bytes_of(model))}")

@@ -17,7 +17,7 @@ from onnxq.data.loader import Loader
 from onnxq.data.preprocessing import Preprocessing
 from onnxq.evaluation import METRICS
 from onnxq.flow import passes_of
-from onnxq.graph.model_files import bytes_of, save_model
+from onnxq.graph.model_files import save_model
 from onnxq.recipe.files import load_recipe, load_yaml
 from onnxq.recipe.flat import OPTIONS
 from onnxq.recipe.flat_parts import LIMITS
@@ -262,7 +262,7 @@ def command(
         before = result.float_bytes
         widths, share = chosen_widths(result) if is_budget else asked.widths, _share(result.share)
         save_model(result.model, output)
-        after = bytes_of(output)
+        after = Path(output).stat().st_size  # written in one file
         click.echo(
             f"{output}: {widths}, {len(result.plan.layers)} layers, {share} of the weights, "
             f"{size_text(after)} ({100 * after / before:.1f} % of {size_text(before)})"

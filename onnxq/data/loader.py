@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxq.core.feeds import Given
 from onnxq.data.annotations.annotated import AnnotatedImages, Truth
-from onnxq.data.datasets.arrays import Arrays
+from onnxq.data.datasets.arrays import is_ready
 from onnxq.data.datasets.base import Dataset
 from onnxq.data.decoding import Decoded, decoded
 from onnxq.data.image_cache import cache_path, cached
@@ -97,7 +97,7 @@ class Loader:
     @property
     def applied(self) -> Preprocessing | None:
         """What is done to images; None of arrays that are ready."""
-        return None if isinstance(self.dataset, Arrays) and self.dataset.ready else self.preprocessing
+        return None if is_ready(self.dataset) else self.preprocessing
 
     @property
     def images(self) -> Images:

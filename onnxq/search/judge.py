@@ -13,7 +13,7 @@ from onnxq.data.loader import Batch
 from onnxq.errors import OnnxqError
 from onnxq.evaluation.chance import counted_by_batch, standard_error
 from onnxq.evaluation.evaluate import evaluate
-from onnxq.evaluation.metrics import METRICS, Chosen
+from onnxq.evaluation.metrics import METRICS, Chosen, Metric
 from onnxq.evaluation.shards import Counted, merged
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]  # what, and of how many images
@@ -100,8 +100,7 @@ class Judge:
     @property
     def metric_name(self) -> str:
         """What is judged by, as results have it."""
-        metric = METRICS.parse(self._metric())
-        return metric.headline or next(iter(metric.columns))
+        return _key(METRICS.parse(self._metric()))
 
     def may_lose_all(self, most: float) -> bool:
         """Whether so much is all that the float network has: an own metric may be of 0 to 1, and not in percent."""
@@ -130,5 +129,9 @@ class Judge:
 def _value(metric: Chosen, parts: Sequence[Counted]) -> float:
     """Of the last file."""
     together = merged(metric, (part.counts[-1][0] for part in parts))
-    key = DIFFERS if together.compares else together.headline or next(iter(together.columns))
-    return together.result().get(key, math.nan)
+    return together.result().get(_key(together), math.nan)
+
+
+def _key(metric: Metric) -> str:
+    """Of its results, the one that counts."""
+    return DIFFERS if metric.compares else metric.headline or next(iter(metric.columns))

@@ -9,10 +9,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxq.core.npz import opened
+from onnxq.data.datasets.base import Dataset
 from onnxq.errors import OnnxqError
 
 MOST_LABELS = 2**27  # bytes
 MOST_BYTES = 2**32  # of an array, since all of it is held in memory
+
+
+def is_ready(dataset: Dataset) -> bool:
+    """Whether its images are what a network takes, and are not preprocessed."""
+    return isinstance(dataset, Arrays) and dataset.ready
 
 
 class Arrays:

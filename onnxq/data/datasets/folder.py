@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,8 +52,7 @@ class ImageFolder:
         names = classes if classes is not None else tuple(folders)
         unknown = [folder for folder in folders if folder not in set(names)]
         if unknown:
-            others = f", nor are {len(unknown) - 1} others" if len(unknown) > 1 else ""
-            raise OnnxqError(f"{root}: folder {unknown[0]} is not in the class list{others}")
+            raise OnnxqError(f"{root}: folder {unknown[0]} is not in the class list{nor_others(unknown)}")
         index = {name: number for number, name in enumerate(names)}
         self.name = str(root)
         self.classes = names
@@ -79,6 +79,11 @@ class ImageFolder:
     def file(self, index: int) -> Path:
         """Of an image."""
         return self._items[index][0]
+
+
+def nor_others(missing: Sequence[object]) -> str:
+    """Behind a sentence that says of the first that it is not there."""
+    return f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
 
 
 def _holds_folders(root: Path) -> bool:

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from onnxq.data.datasets.base import Purpose
-from onnxq.data.datasets.folder import SUFFIXES, decoded_image, file_stamp, files_below
+from onnxq.data.datasets.folder import SUFFIXES, decoded_image, file_stamp, files_below, nor_others
 from onnxq.errors import OnnxqError, first_line
 
 MOST_BYTES = 2**30  # of a list
@@ -152,8 +152,7 @@ def check_there(path: Path, files: Sequence[Path]) -> None:
     """Raises OnnxqError: some are not; ``path`` is the list that names them."""
     missing = [file for file in files if not file.is_file()]
     if missing:
-        others = f", nor are {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise OnnxqError(f"{path}: {missing[0]} is not there{others}")
+        raise OnnxqError(f"{path}: {missing[0]} is not there{nor_others(missing)}")
 
 
 def text_of(path: Path) -> str:
